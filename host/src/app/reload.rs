@@ -235,7 +235,7 @@ impl Reloader {
     }
 
     fn load_with(&self, secrets: &mut Vec<PathBuf>) -> Result<Loaded, Rejected> {
-        let (mut made, environment) = (None, Environment::of_process());
+        let (mut made, environment) = (None, Environment::of_daemon());
         let further = |config: &Config| {
             secrets.clone_from(&config.secret_files);
             match PluginHost::new(config, &config.plugins, &self.delivering) {

@@ -41,16 +41,20 @@ pub(super) fn load(option: Option<&Path>) -> Result<Config, Failure> {
 }
 
 fn load_quietly(option: Option<&Path>) -> Result<Config, Failure> {
-    load_file(&file(option)?, &mut Vec::new())
+    load_file(&file(option)?, &Environment::of_process(), &mut Vec::new())
 }
 
 /// `secrets`: gets the files of secrets, also of a configuration with errors.
-fn load_file(file: &Path, secrets: &mut Vec<PathBuf>) -> Result<Config, Failure> {
+fn load_file(
+    file: &Path,
+    environment: &Environment,
+    secrets: &mut Vec<PathBuf>,
+) -> Result<Config, Failure> {
     let further = |config: &Config| {
         secrets.clone_from(&config.secret_files);
         Vec::new()
     };
-    config::load_with(file, &Environment::of_process(), further)
+    config::load_with(file, environment, further)
         .map_err(|problems| Failure { code: PROBLEMS, text: report(&problems, stderr_styled()) })
 }
 
@@ -58,16 +62,15 @@ fn load_file(file: &Path, secrets: &mut Vec<PathBuf>) -> Result<Config, Failure>
 /// with what the plugins report. What only a plugin reports stops its target and not the daemon.
 /// Warnings are logged.
 pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
+    let environment = Environment::of_daemon();
     let load = |file: &Path| {
         let mut secrets = Vec::new();
-        (load_file(file, &mut secrets), secrets)
+        (load_file(file, &environment, &mut secrets), secrets)
     };
     let loaded = file(option).and_then(|file| config::read_saved(&file, || load(&file)));
     let config = loaded.map_err(|failure| {
-        let whole = file(option).map(|file| {
-            let environment = Environment::of_process();
-            config::load_with(&file, &environment, crate::app::check)
-        });
+        let whole =
+            file(option).map(|file| config::load_with(&file, &environment, crate::app::check));
         let text = match whole {
             Ok(Err(problems)) => report(&problems, stderr_styled()),
             _ => failure.text,

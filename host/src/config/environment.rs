@@ -29,6 +29,19 @@ pub struct Environment {
     from_file: Vec<String>,
     /// Look nothing up.
     skipped: bool,
+    reader: Reader,
+}
+
+/// Who reads a configuration, and so as which user the daemon runs.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Reader {
+    /// The user of this process.
+    Daemon,
+    /// A person's, perhaps not the daemon's: the owner of the configuration's folder.
+    Command,
+    /// The same, and no warning says so.
+    #[default]
+    Unknown,
 }
 
 impl fmt::Debug for Environment {
@@ -40,14 +53,20 @@ impl fmt::Debug for Environment {
 }
 
 impl Environment {
-    /// The environment of this process.
+    /// The environment of this process, which is the daemon.
+    #[must_use]
+    pub fn of_daemon() -> Self {
+        Self { reader: Reader::Daemon, ..Self::of_process() }
+    }
+
+    /// The environment of this process, which is a command.
     #[must_use]
     pub fn of_process() -> Self {
         let variables = std::env::vars_os()
             .filter_map(|(name, value)| Some((name.into_string().ok()?, value)))
             .collect();
         let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
-        Self { variables, credentials, ..Self::default() }
+        Self { variables, credentials, reader: Reader::Command, ..Self::default() }
     }
 
     #[must_use]
@@ -62,6 +81,10 @@ impl Environment {
     #[must_use]
     pub fn skipped() -> Self {
         Self { skipped: true, ..Self::default() }
+    }
+
+    pub(super) const fn reader(&self) -> Reader {
+        self.reader
     }
 
     pub(super) fn is_skipped(&self) -> bool {

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{ENV_FILE, Environment, is_name};
 use super::names::near;
 use super::reader::Notes;
-use super::regular_file;
+use super::{owners, regular_file};
 use crate::model::Secret;
 
 /// Largest secret, in bytes.
@@ -202,6 +202,11 @@ fn read_secret(path: &Path) -> Result<String, Unresolved> {
     };
     let mut text =
         regular_file::read(path, SECRET_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
+    if let Some(folder) = owners::open_folder(path) {
+        let label = format!("every user of this machine could replace {}", path.display());
+        let help = format!("remove that permission: chmod o-w {}", folder.display());
+        return Err(Unresolved::new("is not safe", label, help));
+    }
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {
