@@ -118,3 +118,38 @@ fn only_regular_files_that_not_everyone_may_change_are_read() {
     assert_eq!(code, Some(0), "{text}");
     assert!(text.contains("reloaded at"), "{text}");
 }
+
+#[test]
+fn folders_of_the_configuration_that_everyone_may_change_are_refused() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let (home, more) = (daemon.home().to_owned(), daemon.home().join("conf.d"));
+    fs::create_dir(&more).unwrap();
+    let set_mode = |folder: &Path, mode| {
+        fs::set_permissions(folder, fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let mode = fs::metadata(&home).unwrap().permissions().mode();
+    // As another user would.
+    fs::write(
+        more.join("evil.toml"),
+        "[sources.evil]\nscheme = \"token\"\nsecrets = \"literal:of-another-user\"\n",
+    )
+    .unwrap();
+    for folder in [&more, &home] {
+        set_mode(folder, 0o777);
+        for (command, expected) in [("check", 1), ("reload", 1), ("run", 78)] {
+            let (code, text) = run_after(&daemon, &[command], |_| ());
+            assert_eq!(code, Some(expected), "{command}: {text}");
+            let line = format!(
+                "cannot read the folder {}: any user may change it; remove that permission (chmod o-w)",
+                folder.display()
+            );
+            assert!(text.contains(&line), "{command}: {text}");
+        }
+        set_mode(folder, mode);
+    }
+    let (_, text) = run(&daemon, &["status"]);
+    assert!(text.contains("sqreen") && !text.contains("evil"), "{text}");
+    fs::remove_file(more.join("evil.toml")).unwrap();
+    let (code, text) = run(&daemon, &["reload"]);
+    assert_eq!(code, Some(0), "{text}");
+}

@@ -132,6 +132,15 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
     }
 }
 
+/// Sets it when it is dropped.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+}
+
 #[test]
 fn a_sender_that_calls_while_a_reload_still_reads_should_try_again() {
     let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
@@ -152,6 +161,8 @@ fn a_sender_that_calls_while_a_reload_still_reads_should_try_again() {
             }
         });
         scope.spawn(|| daemon.reload_what_is_there());
+        // Otherwise a test that fails would never end.
+        let _over = Over(&is_over);
         let mut answers = Vec::new();
         wait_for("the new source", || {
             let answer = post();
@@ -159,7 +170,6 @@ fn a_sender_that_calls_while_a_reload_still_reads_should_try_again() {
             answers.push((answer.status, again));
             (answer.status == 200 || answers.len() > 100_000).then_some(())
         });
-        is_over.store(true, Ordering::Relaxed);
         answers
     });
     // Until the signal has arrived, and then until the new configuration is in force.

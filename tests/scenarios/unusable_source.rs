@@ -6,6 +6,9 @@ use rustix::fs::{CWD, FileType, Mode, mknodat};
 
 use crate::harness::{Daemon, SECRET, body, events, wait_for};
 
+/// A public key, which no scheme takes as a shared secret.
+const KEY: &str = "-----BEGIN PUBLIC KEY-----\nMCowBQYDK2VwAyEAGb9ECWmEzf6FQbrBZ9w7lshQhqowtrbLDFw4rXAxZuE=\n-----END PUBLIC KEY-----\n";
+
 #[test]
 fn a_source_without_its_secret_gets_503_while_the_others_work() {
     let setup = Daemon::new().source("sqreen", SECRET).log("audit-log").alarms();
@@ -18,6 +21,8 @@ fn a_source_without_its_secret_gets_503_while_the_others_work() {
         ("\"file:empty\"", "", "is empty"),
         ("\"file:pipe\"", "", "cannot be read"),
         ("\"file:text\"", "scheme = \"standard-webhooks\"", "secret 1 is"),
+        ("\"file:key.pem\"", "", "secret 1 is"),
+        ("[\"env:SQREEN_SECRET\", \"file:key.pem\"]", "", "secret 2 is"),
         (
             "\"env:SQREEN_SECRET\"",
             "scheme = \"meta\"\nverify_token = \"file:missing\"",
@@ -28,6 +33,7 @@ fn a_source_without_its_secret_gets_503_while_the_others_work() {
     .enumerate()
     {
         fs::write(daemon.home().join("empty"), "").unwrap();
+        fs::write(daemon.home().join("key.pem"), KEY).unwrap();
         if round == 0 {
             let pipe = daemon.home().join("pipe");
             mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR, 0).unwrap();
@@ -67,6 +73,46 @@ fn a_source_without_its_secret_gets_503_while_the_others_work() {
         assert!(daemon.terminate().success());
     }
     assert!(daemon.log().contains("the secret of source `other` is not set"));
+    assert!(
+        daemon
+            .log()
+            .contains("the source cannot verify any request: its secret is not set; repair")
+    );
+}
+
+#[test]
+fn a_missing_secret_hides_no_other_mistake() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    assert!(daemon.terminate().success());
+    let other = |lines: &str| format!("[sources.other]\n{lines}\n");
+    let shared = "[sources.x]\nscheme = \"x\"\nsecrets = [\"env:SQREEN_SECRET\", \"file:missing\"]\n\
+                  [sources.mailgun]\nsecrets = \"env:SQREEN_SECRET\"\n";
+    for (tables, expected) in [
+        (other("scheme = \"github\"\nsecrets = [\"file:missing\", \"literal:\"]"), "is empty"),
+        (
+            other(
+                "scheme = \"standard-webhooks\"\nsecrets = [\"file:missing\", \"literal:whsec_***\"]",
+            ),
+            "secret 2 is",
+        ),
+        (other("scheme = \"github\"\nsecrets = \"env:MY NAME\""), "not a valid name of a variable"),
+        (other("scheme = \"github\"\nsecrets = \"file:\""), "the reference is incomplete"),
+        (shared.to_owned(), "anyone could forge requests to `mailgun`"),
+    ] {
+        fs::create_dir_all(daemon.home().join("conf.d")).unwrap();
+        fs::write(daemon.home().join("conf.d/other.toml"), tables).unwrap();
+        let output = daemon.command(&["run"]).output().unwrap();
+        let text = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(78), "{text}");
+        assert!(text.contains(expected), "{expected}: {text}");
+        fs::remove_file(daemon.home().join("conf.d/other.toml")).unwrap();
+    }
+    // Commands of the store need no secret.
+    daemon.configure(|setup| {
+        setup.source_table("other", "scheme = \"github\"\nsecrets = \"file:missing\"")
+    });
+    let output = daemon.command(&["store", "check"]).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 #[test]

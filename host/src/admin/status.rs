@@ -1,6 +1,7 @@
 //! The state of the daemon in one sentence, then every source and target.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use super::COUNTERS_MAX;
@@ -39,10 +40,17 @@ pub(super) fn status(inner: &Inner) -> Status {
         well = false;
         state = format!("requests are refused ({refused} so far): {reason}; {state}");
     }
-    for SourceView { name, unusable, .. } in &view.sources {
-        let Some(reason) = unusable else { continue };
+    let unusable = |source: &SourceView| Some((Arc::clone(&source.name), source.unusable.clone()?));
+    let unusable: Vec<_> = view.sources.iter().filter_map(unusable).collect();
+    if let [(name, reason), others @ ..] = &unusable[..] {
         well = false;
-        state = format!("source {name} refuses every request: {reason}; {state}");
+        let others = match others.len() {
+            0 => "refuses".to_owned(),
+            n => format!("and {} more refuse", counted(n as u64, "source", "sources")),
+        };
+        state = format!(
+            "source {name} {others} every request: {reason}; repair that and run `dispatcher reload`; {state}"
+        );
     }
     let config = inner.host.in_force();
     let reload = inner.host.last_reload();

@@ -116,7 +116,9 @@ fn title(alarm: &Alarm) -> String {
         }
         (AlarmKind::SourceSilent, _) => format!("source {subject} is silent: {reason}"),
         (AlarmKind::SourceUnusable, _) => {
-            format!("source {subject} refuses every request: {reason}")
+            format!(
+                "source {subject} refuses every request: {reason}; repair that and run: dispatcher reload"
+            )
         }
         (AlarmKind::DiskLow, _) => format!("little space is left for {subject}: {reason}"),
         (AlarmKind::StoreDown, _) => format!("requests are refused: {reason}"),

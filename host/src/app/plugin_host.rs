@@ -38,7 +38,8 @@ impl PluginHost {
     pub(super) fn log_bad_files(&self) {
         for file in self.catalog.files() {
             if let Some(problem) = &file.problem {
-                tracing::warn!(file = %file.path.display(), "{problem}");
+                let file = file.path.display();
+                tracing::warn!(%file, "the plugin file {file} is not used: {problem}");
             }
         }
     }

@@ -293,7 +293,8 @@ struct WeakReloader(Weak<Reloader>);
 
 impl Host for WeakReloader {
     fn reload(&self, allow_empty: bool) -> Option<admin::wire::Reload> {
-        self.0.upgrade().map(|reloader| to_wire(reloader.reload(allow_empty)))
+        let reload = self.0.upgrade().map(|reloader| to_wire(reloader.reload(allow_empty)));
+        reload.map(|reload| admin::wire::Reload { config: self.in_force(), ..reload })
     }
 
     fn last_reload(&self) -> Option<admin::wire::Reload> {

@@ -26,7 +26,8 @@ pub(super) fn file(option: Option<&Path>) -> Result<PathBuf, Failure> {
     if let Some(file) = option {
         return Ok(file.to_owned());
     }
-    let found = PLACES.iter().map(PathBuf::from).find(|place| place.exists());
+    // A link to nothing is there: reading it says what is wrong.
+    let found = PLACES.iter().map(PathBuf::from).find(|place| place.symlink_metadata().is_ok());
     found.ok_or_else(|| Failure { code: PROBLEMS, text: NONE_FOUND.to_owned() })
 }
 

@@ -30,7 +30,9 @@ pub(super) fn chosen(
 
 fn own(name: &str, config: Option<&Path>) -> Result<Arc<Scheme>, Failure> {
     let own = match find::file(config) {
-        Ok(file) if config.is_some() || file.exists() => find::load(Some(&file))?.schemes,
+        Ok(file) if config.is_some() || file.symlink_metadata().is_ok() => {
+            find::load(Some(&file))?.schemes
+        }
         _ => Vec::new(),
     };
     if let Some(scheme) = own.iter().find(|scheme| &*scheme.name == name) {

@@ -18,7 +18,7 @@ use super::problems::Problems;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
 use super::target::TargetConfig;
-use super::{limits, masks, route, schemes, senders, server, sources, targets, vendors};
+use super::{limits, masks, owners, route, schemes, senders, server, sources, targets, vendors};
 use crate::model::OWN_SOURCE;
 use crate::verify::Scheme;
 use crate::{egress, ingest, plugin};
@@ -38,7 +38,7 @@ pub fn load(file: &Path, environment: &Environment) -> Result<Config, Problems> 
 /// Like [`load`], and adds the problems that `further` finds with knowledge from elsewhere, such as from
 /// plugins, so that one run shows everything. `further` also sees a configuration with errors, in which
 /// wrong values are replaced by defaults and unusable entries are missing. It is not called if a file is
-/// not valid TOML.
+/// not valid TOML, or if others could change a file: then nothing is read.
 ///
 /// # Errors
 /// As [`load`].
@@ -92,6 +92,10 @@ fn load_from(
     (home, wanted): (Option<&Path>, Wanted),
     further: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> Result<Config, Problems> {
+    let distrust = owners::problems(file);
+    if distrust.iter().any(Problem::is_error) {
+        return Err(Problems::new(Arc::new(Document::without_text(file)), distrust));
+    }
     let text = Text::read(file).map_err(|unreadable| {
         let document = Document::without_text(&unreadable.file);
         Problems::new(Arc::new(document), vec![Problem::error(unreadable.to_string())])
@@ -99,7 +103,7 @@ fn load_from(
     let folder = folder(file);
     let mut environment = environment.clone();
     let notes = Notes::default();
-    for problem in environment.read_file(&folder) {
+    for problem in distrust.into_iter().chain(environment.read_file(&folder)) {
         notes.add(problem);
     }
     let parsed = text.parse();
@@ -232,7 +236,7 @@ fn read(
     };
     let sources: Vec<_> =
         source_tables.iter().flat_map(|table| sources::read(table, &context, notes)).collect();
-    let used = sources.iter().map(|source| &**source.settings.verifier.scheme());
+    let used = sources.iter().map(|source| &*source.scheme);
     schemes::warn_of_content(&placed, used, notes);
     // A route can name the daemon's own events.
     let fixed = |source: &'_ sources::Source| source.settings.sender.fixed();

@@ -19,6 +19,7 @@ mod load;
 mod masks;
 mod names;
 mod naming;
+mod owners;
 mod problem;
 mod problems;
 mod questions;

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use super::environment::{ENV_FILE, Environment, is_name};
 use super::names::near;
 use super::reader::Notes;
-use super::regular_file;
+use super::{owners, regular_file};
 use crate::model::Secret;
 
 /// Largest secret, in bytes.
@@ -38,7 +38,7 @@ pub fn resolve(
 ) -> Result<Secret, InvalidSecret> {
     let reference = Reference::parse(text).ok_or(InvalidSecret::NotAReference)?;
     let resolver = Resolver::new(environment, home);
-    resolver.resolve(reference).map_err(|Unresolved { problem, label, help }| {
+    resolver.resolve(reference).map_err(|Unresolved { problem, label, help, .. }| {
         InvalidSecret::Unresolved { problem, label, help }
     })
 }
@@ -75,11 +75,17 @@ pub(super) struct Unresolved {
     pub(super) label: String,
     /// What to do.
     pub(super) help: String,
+    /// The reference itself is wrong, whatever the environment has.
+    pub(super) is_malformed: bool,
 }
 
 impl Unresolved {
     fn new(problem: &'static str, label: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { problem, label: label.into(), help: help.into() }
+        Self { problem, label: label.into(), help: help.into(), is_malformed: false }
+    }
+
+    fn malformed(self) -> Self {
+        Self { is_malformed: true, ..self }
     }
 }
 
@@ -140,7 +146,7 @@ impl<'e> Resolver<'e> {
     fn variable(&self, name: &str) -> Result<String, Unresolved> {
         if !is_name(name) {
             let label = "not a valid name of a variable";
-            return Err(Unresolved::new("is not set", label, "write \"env:NAME\""));
+            return Err(Unresolved::new("is not set", label, "write \"env:NAME\"").malformed());
         }
         let Some(value) = self.environment.variable(name) else {
             let in_file = self.environment.names_from_file().iter().map(String::as_str);
@@ -165,7 +171,8 @@ impl<'e> Resolver<'e> {
         let name = non_empty(name, "credential:NAME")?;
         if name.contains('/') || name.starts_with('.') {
             let label = "not a valid name of a credential";
-            return Err(Unresolved::new("cannot be read", label, "write \"credential:NAME\""));
+            let unresolved = Unresolved::new("cannot be read", label, "write \"credential:NAME\"");
+            return Err(unresolved.malformed());
         }
         let Some(folder) = self.environment.credentials() else {
             return Err(Unresolved::new(
@@ -189,7 +196,7 @@ fn near_variable<'c>(name: &str, candidates: impl Iterator<Item = &'c str>) -> O
 fn non_empty<'t>(text: &'t str, form: &str) -> Result<&'t str, Unresolved> {
     if text.is_empty() {
         let label = "the reference is incomplete";
-        return Err(Unresolved::new("is not set", label, format!("write \"{form}\"")));
+        return Err(Unresolved::new("is not set", label, format!("write \"{form}\"")).malformed());
     }
     Ok(text)
 }
@@ -202,6 +209,11 @@ fn read_secret(path: &Path) -> Result<String, Unresolved> {
     };
     let mut text =
         regular_file::read(path, SECRET_BYTES_MAX).map_err(|error| failed(error.to_string()))?;
+    if let Some(folder) = owners::open_folder(path) {
+        let label = format!("every user of this machine could replace {}", path.display());
+        let help = format!("remove that permission: chmod o-w {}", folder.display());
+        return Err(Unresolved::new("is not safe", label, help));
+    }
     if text.ends_with('\n') {
         text.pop();
         if text.ends_with('\r') {

@@ -35,8 +35,10 @@ pub(super) struct Source {
     pub(super) settings: ingest::SourceSettings,
     /// The first secret, which the sender signs with. Empty if the source needs none.
     pub(super) signing_secret: Secret,
-    /// Its secrets were looked up: none is a placeholder.
-    is_looked_up: bool,
+    /// As the configuration has it: the verifier has another one if no secret is known.
+    pub(super) scheme: Arc<Scheme>,
+    /// The verifier has a secret that was looked up, or needs none.
+    has_secret: bool,
 }
 
 /// What the reader of a source needs to know of the rest of the configuration.
@@ -146,10 +148,8 @@ fn source(
         silent_after,
         unusable: secrets.unreadable.map(Arc::from),
     };
-    let is_looked_up =
-        settings.unusable.is_none() && secrets.values.iter().all(secrets::is_looked_up);
     let signing_secret = secrets.values.into_iter().next().unwrap_or_else(|| Secret::new(""));
-    Some(Source { settings, signing_secret, is_looked_up })
+    Some(Source { settings, signing_secret, scheme, has_secret: secrets.has_value })
 }
 
 /// What the vendors of a source's scheme and sender ask.

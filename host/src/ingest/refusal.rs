@@ -222,7 +222,9 @@ impl fmt::Display for RequestRefusal {
                 let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
                 write!(f, "the method is not {}", names.join(" or "))
             }
-            Self::Unusable { reason } => write!(f, "{reason}"),
+            Self::Unusable { reason } => {
+                write!(f, "the source cannot verify any request: {reason}; repair that and run: dispatcher reload")
+            }
             Self::Unverified(refused) => refused.fmt(f),
             Self::Address { client } => write!(f, "{client} is not in the source's `allow`"),
             Self::UnknownAddress => f.write_str(

@@ -66,5 +66,5 @@ pub use library::{Invalid, Plugin};
 pub use manifest::{Manifest, Mode};
 pub use proof::{Damaged, try_files_with};
 pub use settings::Settings;
-pub use trust::{Unsafe, not_everyone_may_change};
+pub use trust::{Identity, Unsafe, not_everyone_may_change, only_trusted_may_change};
 pub use try_file::try_file;

@@ -1,7 +1,7 @@
 //! Who could have changed a file: owner and mode of the file and its folder.
 //!
-//! A plugin runs with all rights of the daemon, so only root and the daemon's own user may be able to
-//! change it. Members of the daemon's own group are trusted too (a umask of 002 makes every build
+//! A plugin runs with all rights of the daemon, and a configuration decides what it does with them, so only root and
+//! the daemon's own user may be able to change either. Members of the daemon's own group are trusted too (a umask of 002 makes every build
 //! group-writable), and a sticky folder may be writable by others. `strict` allows neither.
 
 use std::fs::Metadata;
@@ -40,18 +40,36 @@ pub enum Unsafe {
 }
 
 /// The user and group that the daemon runs as.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Identity {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Identity {
     pub(super) user: u32,
     pub(super) group: u32,
 }
 
 impl Identity {
-    pub(super) fn own() -> Self {
+    /// Those of this process.
+    #[must_use]
+    pub fn own() -> Self {
         Self {
             user: rustix::process::geteuid().as_raw(),
             group: rustix::process::getegid().as_raw(),
         }
+    }
+
+    /// Those of a file's owner.
+    #[cfg(test)]
+    pub fn owner_of(metadata: &Metadata) -> Self {
+        Self { user: metadata.uid(), group: metadata.gid() }
+    }
+
+    #[cfg(test)]
+    pub const fn is_root(self) -> bool {
+        self.user == 0
+    }
+
+    #[must_use]
+    pub const fn user(self) -> u32 {
+        self.user
     }
 }
 
@@ -97,12 +115,27 @@ pub(super) fn folder(path: &Path, own: Identity, strict: bool) -> Result<(), Tru
     Ok(())
 }
 
-/// Whether a file of the configuration is safe: other users may own it, but not every user may change it.
+/// Whether a file or folder of the configuration is safe, by the rules for plugins that are not strict. Everybody may
+/// change a link by its mode, which says nothing: its owner decides.
 ///
 /// # Errors
-/// Every user may change it.
+/// Who else could change it.
+pub fn only_trusted_may_change(metadata: &Metadata, own: Identity) -> Result<(), Unsafe> {
+    let mode = if metadata.is_symlink() { 0 } else { metadata.mode() };
+    check(Inode { mode, ..Inode::from(metadata) }, own, false)
+}
+
+/// Whether not every user may change a file, or put others into a folder. Any user may own it.
+///
+/// # Errors
+/// Every user may.
 pub fn not_everyone_may_change(metadata: &Metadata) -> Result<(), Unsafe> {
-    Inode::from(metadata).not_everyone_may_change()
+    let inode = Inode::from(metadata);
+    if inode.is_folder && inode.mode & STICKY != 0 {
+        Ok(())
+    } else {
+        inode.not_everyone_may_change()
+    }
 }
 
 impl Inode {

@@ -146,7 +146,7 @@ pub struct Reload {
     /// Keys whose change needs a restart.
     pub restart: Vec<String>,
     pub warnings: Vec<String>,
-    /// The configuration in force after it.
+    /// The configuration in force after it; `None` in [`Status`] if it was refused.
     #[serde(default)]
     pub config: Option<InForce>,
 }

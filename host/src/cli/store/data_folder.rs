@@ -25,10 +25,11 @@ impl DataFolder {
             text: format!("{}\n  {hint}", failure.text),
             ..failure
         })?;
-        let config = config::load(&file, &Environment::skipped()).map_err(|problems| Failure {
-            code: USAGE,
-            text: format!("{}\n  {hint}", find::report(&problems, false)),
-        })?;
+        let config = config::load_to_start(&file, &Environment::skipped(), |_| Vec::new())
+            .map_err(|problems| Failure {
+                code: USAGE,
+                text: format!("{}\n  {hint}", find::report(&problems, false)),
+            })?;
         Ok(config.store.directory)
     }
 }

@@ -27,8 +27,10 @@ pub(super) struct Secrets {
     pub(super) values: Vec<Secret>,
     /// For each of them, where it is from.
     origins: Vec<Origin>,
-    /// Why one of them cannot be read.
+    /// Why one of them cannot be read or used.
     pub(super) unreadable: Option<String>,
+    /// The verifier has one that was looked up, or needs none.
+    pub(super) has_value: bool,
 }
 
 struct Origin {
@@ -43,16 +45,16 @@ struct Origin {
 pub(super) enum NoSecret {
     /// The configuration is wrong, which has been noted.
     Refused,
-    /// What the configuration names has no value. Has been noted with this title.
+    /// What the configuration names has no value, which has been noted: `its secret is not set`.
     Unreadable(String),
 }
 
-pub(super) fn is_looked_up(secret: &Secret) -> bool {
+fn is_looked_up(secret: &Secret) -> bool {
     secret.expose() != NOT_LOOKED_UP
 }
 
-/// Makes the verifier, or returns `None` and notes why not. If only a secret is missing or wrong that is not written in the
-/// configuration, the verifier accepts nothing, and [`Secrets::unreadable`] says why.
+/// Makes the verifier, or returns `None` and notes why not. Each secret is judged by itself. If one that is not written in
+/// the configuration is missing or wrong, [`Secrets::unreadable`] says why, and the verifier has the others.
 pub(super) fn verifier(
     (name, scheme, public_url): (&str, &Arc<Scheme>, Option<&str>),
     secrets: &mut Secrets,
@@ -60,20 +62,41 @@ pub(super) fn verifier(
     place: Range<usize>,
     notes: &Notes,
 ) -> Option<Verifier> {
-    let made = match Verifier::new(scheme, &secrets.values, public_url) {
-        Ok(verifier) => verifier,
-        Err(error) => {
-            if !is_placeholder(error, &secrets.values) {
-                match refuse_secrets(name, scheme, error, secrets, place, notes) {
-                    NoSecret::Refused => return None,
-                    NoSecret::Unreadable(why) => secrets.unreadable = Some(why),
-                }
+    let (mut is_refused, mut good) = (false, Vec::new());
+    for index in 0..secrets.values.len() {
+        let value = &secrets.values[index];
+        let refused = match Verifier::new(scheme, std::slice::from_ref(value), public_url) {
+            Ok(_) if is_looked_up(value) => {
+                good.push(value.clone());
+                continue;
             }
-            // Takes any text as its secret. Nothing is verified with it.
-            let proof = Proof::Token(TokenIn::Query("".into()));
-            let stand_in = Arc::new(Scheme { proof, ..(**scheme).clone() });
-            Verifier::new(&stand_in, &secrets.values, public_url).ok()?
+            Err(InvalidSecrets::NoPublicUrl) => {
+                let label = format!("scheme `{}` signs the address", scheme.name);
+                let error = InvalidSecrets::NoPublicUrl;
+                let problem = Problem::error(format!("source `{name}`: {error}")).at(place, label);
+                notes.add(problem.help(
+                    "write server.public_url = \"https://…\": the address that senders use, without the source's path",
+                ));
+                return None;
+            }
+            Err(error) if is_looked_up(value) => {
+                refuse_secret(name, error, secrets.origins.get(index), notes)
+            }
+            _ => continue,
+        };
+        match refused {
+            NoSecret::Refused => is_refused = true,
+            NoSecret::Unreadable(why) => secrets.unreadable = Some(why),
         }
+    }
+    if is_refused {
+        return None;
+    }
+    secrets.has_value = !good.is_empty() || secrets.values.is_empty();
+    let made = if secrets.has_value {
+        Verifier::new(scheme, &good, public_url).ok()?
+    } else {
+        without_secret(scheme, public_url)?
     };
     let verify_token = match verify_token {
         Ok(token) => Some(token),
@@ -86,10 +109,14 @@ pub(super) fn verifier(
     Some(made.with_verify_token(verify_token.as_ref()))
 }
 
-/// Whether the secret with the wrong form is a placeholder.
-fn is_placeholder(error: InvalidSecrets, secrets: &[Secret]) -> bool {
-    let InvalidSecrets::Form { number, .. } = error else { return false };
-    secrets.get(number - 1).is_some_and(|secret| !is_looked_up(secret))
+/// A verifier for a source of which no secret is known. Nothing is verified with it.
+fn without_secret(scheme: &Arc<Scheme>, public_url: Option<&str>) -> Option<Verifier> {
+    let secret = [Secret::new(NOT_LOOKED_UP)];
+    Verifier::new(scheme, &secret, public_url).ok().or_else(|| {
+        // The placeholder has the wrong form for this scheme, and not for any text.
+        let proof = Proof::Token(TokenIn::Query("".into()));
+        Verifier::new(&Arc::new(Scheme { proof, ..(**scheme).clone() }), &secret, public_url).ok()
+    })
 }
 
 /// The token that the vendor sends along with the GET request of its handshake.
@@ -110,41 +137,26 @@ pub(super) fn verify_token(
     secret(name, None, &entry, resolver, notes)
 }
 
-/// Notes why no verifier can be made with these secrets.
-fn refuse_secrets(
+/// Notes why a secret cannot be used.
+fn refuse_secret(
     name: &str,
-    scheme: &Scheme,
     mut error: InvalidSecrets,
-    secrets: &Secrets,
-    place: Range<usize>,
+    origin: Option<&Origin>,
     notes: &Notes,
 ) -> NoSecret {
-    let number = match &mut error {
-        InvalidSecrets::Empty { number } | InvalidSecrets::Form { number, .. } => Some(number),
-        _ => None,
+    let Some(Origin { number: in_file, place, is_literal }) = origin else {
+        return NoSecret::Refused;
     };
-    let origin = number.and_then(|number| {
-        let origin = secrets.origins.get(*number - 1)?;
-        *number = origin.number;
-        Some(origin)
-    });
-    let place = origin.map_or(place, |origin| origin.place.clone());
-    let title = format!("source `{name}`: {error}");
-    let problem = Problem::error(&title);
-    if origin.is_some_and(|origin| !origin.is_literal) {
-        notes.add(problem.at(place, "").of_a_source());
-        return NoSecret::Unreadable(title);
+    if let InvalidSecrets::Empty { number } | InvalidSecrets::Form { number, .. } = &mut error {
+        *number = *in_file;
     }
-    notes.add(match error {
-        InvalidSecrets::NoPublicUrl => {
-            let label = format!("scheme `{}` signs the address", scheme.name);
-            problem.at(place, label).help(
-                "write server.public_url = \"https://…\": the address that senders use, without the source's path",
-            )
-        }
-        _ => problem.at(place, ""),
-    });
-    NoSecret::Refused
+    let problem = Problem::error(format!("source `{name}`: {error}")).at(place.clone(), "");
+    if *is_literal {
+        notes.add(problem);
+        return NoSecret::Refused;
+    }
+    notes.add(problem.of_a_source());
+    NoSecret::Unreadable(error.to_string())
 }
 
 /// Returns `None` and notes why if no secret can be used.
@@ -245,12 +257,12 @@ fn secret(
                 _ => unresolved.help,
             };
             let problem = Problem::error(&title).at(entry.span.clone(), unresolved.label);
-            if let Reference::Literal(_) = reference {
+            if unresolved.is_malformed || matches!(reference, Reference::Literal(_)) {
                 notes.add(problem.help(help));
                 return Err(NoSecret::Refused);
             }
             notes.add(problem.help(help).of_a_source());
-            Err(NoSecret::Unreadable(title))
+            Err(NoSecret::Unreadable(format!("its secret {}", unresolved.problem)))
         }
     }
 }

@@ -13,14 +13,14 @@ pub(super) type Placed = (Range<usize>, Source);
 /// signs nothing else, sharing the secret is an error.
 pub(super) fn guard(sources: &mut [Placed], notes: &Notes) {
     // A text that was signed before a handshake was turned off stays signed.
-    let asked = |index: &usize| sources[*index].1.is_looked_up;
+    let asked = |index: &usize| sources[*index].1.has_secret;
     let asked: Vec<usize> = (0..sources.len()).filter(asked).collect();
     for index in asked {
         let (place, asked) = &sources[index];
         let (place, name) = (place.clone(), asked.settings.name.clone());
         let (verifier, is_on) = (asked.settings.verifier.clone(), asked.settings.handshake);
         let (mut others, mut forgeable) = (Vec::new(), None);
-        for (_, source) in sources.iter_mut().filter(|(_, source)| source.is_looked_up) {
+        for (_, source) in sources.iter_mut().filter(|(_, source)| source.has_secret) {
             let settings = &mut source.settings;
             if !settings.verifier.is_forged_by(&verifier) {
                 continue;
