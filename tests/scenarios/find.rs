@@ -236,7 +236,10 @@ fn a_retry_leaves_a_pause_alone() {
     stdout(&daemon, &["pause", "frail"]);
     for what in ["frail", &ids[0]] {
         let error = refused(&daemon, &["retry", what, "--yes"], 2);
-        assert!(error.contains("target frail is paused; `dispatcher resume` ends that"), "{error}");
+        assert!(
+            error.contains("target frail is paused; `dispatcher resume TARGET` ends that"),
+            "{error}"
+        );
     }
     let all = stdout(&daemon, &["retry", "--all", "--yes"]);
     let stay = "2 deliveries stay at targets that cannot deliver: ";

@@ -74,9 +74,9 @@ fn can_deliver(inner: &Inner, target: &TargetView) -> Result<(), RequestError> {
         (Standing::Disabled, _) => "disabled in the configuration",
         (Standing::Unasked, _) => UNUSABLE,
         (Standing::Enabled, Some(hold)) if hold.kind == HoldKind::Paused => {
-            "paused; `dispatcher resume` ends that"
+            "paused; `dispatcher resume TARGET` ends that"
         }
-        (Standing::Enabled, Some(_)) => "broken; fix it, then use `dispatcher resume`",
+        (Standing::Enabled, Some(_)) => "broken; fix it, then use `dispatcher resume TARGET`",
         (Standing::Enabled, None) => match inner.feed.history().target(&target.name).condition {
             Condition::Unusable(_) => UNUSABLE,
             _ => return Ok(()),

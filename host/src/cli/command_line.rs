@@ -175,3 +175,61 @@ impl Command {
         Ok(if well { OK } else { PROBLEMS })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::collections::BTreeSet;
+
+    /// The commands between backticks in the texts of a folder's code.
+    fn advised(folder: &Path, found: &mut BTreeSet<String>) {
+        for entry in std::fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                advised(&path, found);
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                let text = std::fs::read_to_string(&path).unwrap();
+                // A text may go on in the next line.
+                let text: String = text.split("\\\n").map(str::trim_start).collect();
+                let code = text.lines().map(str::trim_start).filter(|line| !line.starts_with("//"));
+                for line in code {
+                    let quoted = line.split('`').skip(1).step_by(2);
+                    let commands = quoted.filter(|text| text.starts_with("dispatcher "));
+                    found.extend(commands.map(str::to_owned));
+                }
+            }
+        }
+    }
+
+    /// A value for what a person, or the program, puts in.
+    fn filled(word: &str) -> String {
+        let is_place = word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
+        match word {
+            "COMMAND" => "check".to_owned(),
+            "ID" => "01M8K5S2KFYYT000000353DG0K".to_owned(),
+            _ if is_place || word.starts_with('{') => "a".to_owned(),
+            _ => word.to_owned(),
+        }
+    }
+
+    #[test]
+    fn every_command_that_is_advised_can_be_typed() {
+        let host = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let mut found = BTreeSet::new();
+        for folder in ["src", "store/src"] {
+            advised(&host.join(folder), &mut found);
+        }
+        assert!(found.len() > 15, "{found:?}");
+        let wrong: Vec<String> = found
+            .iter()
+            .filter_map(|command| {
+                let typed = command.split(" < ").next()?.replace("'K: V'", "K:V");
+                let words = typed.split_whitespace().map(filled);
+                let error = Cli::try_parse_from(words).err()?;
+                let helps = matches!(error.kind(), clap::error::ErrorKind::DisplayHelp);
+                (!helps).then(|| format!("{command}: {error}"))
+            })
+            .collect();
+        assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+    }
+}

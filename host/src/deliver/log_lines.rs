@@ -99,7 +99,7 @@ impl LogLines {
                 tracing::error!(
                     to,
                     reason,
-                    "target is broken; its deliveries wait: fix its configuration or credentials, then `dispatcher resume`"
+                    "target is broken; its deliveries wait: fix its configuration or credentials, then `dispatcher resume TARGET`"
                 );
             }
             Change::Recovered { held_for } => {

@@ -1,5 +1,6 @@
 //! Why the store does not open: one line that says what, where and what to do.
 
+use std::borrow::Cow;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,9 +15,14 @@ pub enum OpenError {
     )]
     Locked { directory: PathBuf },
     #[error(
-        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` shows what is lost and what works: `dispatcher store repair`, or for some damage `dispatcher store repair --give-up`. Or restore that file from a backup. Nothing was changed"
+        "the log is damaged at byte {offset} of {segment} ({what}): `dispatcher store check` shows what is lost and what works: `dispatcher store repair`, or for some damage `dispatcher store repair --give-up {}`. Or restore that file from a backup. Nothing was changed", name_of(.segment)
     )]
     Corrupt { segment: PathBuf, offset: u64, what: &'static str },
+    /// A file between two others.
+    #[error(
+        "{segment} is missing in the log: events in it are lost. Nothing was changed. Restore that file, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it"
+    )]
+    Missing { segment: PathBuf },
     /// The index has read more than there is.
     #[error(
         "the log ends at byte {offset} of {segment}, but its index has read {} more: acknowledged events are lost. Nothing was changed. Restore the newest files of the log, or run `dispatcher store repair`, which counts what is lost; `dispatcher store check` shows it", count(*.missing_bytes, "byte")
@@ -56,6 +62,27 @@ pub enum OpenError {
     Io { act: &'static str, path: PathBuf, source: io::Error, advice: &'static str },
     #[error("cannot start a thread of the store: {0}; raise the limit of processes")]
     Thread(io::Error),
+}
+
+impl OpenError {
+    /// The segment that it is about.
+    pub(crate) fn segment(&self) -> Option<&Path> {
+        match self {
+            Self::Corrupt { segment, .. }
+            | Self::Missing { segment }
+            | Self::Lost { segment, .. }
+            | Self::Cut { segment, .. }
+            | Self::NoBeginning { segment }
+            | Self::NoEnd { segment }
+            | Self::VersionUnknown { segment, .. } => Some(segment),
+            _ => None,
+        }
+    }
+}
+
+/// The name of a segment, as an option takes it.
+pub(crate) fn name_of(segment: &Path) -> Cow<'_, str> {
+    segment.file_name().unwrap_or_default().to_string_lossy()
 }
 
 /// Says where an I/O operation failed.

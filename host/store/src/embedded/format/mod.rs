@@ -4,6 +4,7 @@ pub(super) mod clock_list;
 pub(super) mod entry;
 pub(super) mod event_number;
 pub(super) mod frame;
+pub(super) mod lineage;
 pub(super) mod record;
 pub(super) mod repetition_key;
 pub(super) mod runs;

@@ -12,6 +12,7 @@ use crate::embedded::core::machine::Machine;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::error::{OpenError, at};
 use crate::embedded::format::clock_list;
+use crate::embedded::format::lineage::{Said, strays};
 use crate::embedded::format::segment_header::{
     BadHeader, HEADER_LEN, SegmentHeader, VERSION, base_of, file_name,
 };
@@ -140,20 +141,33 @@ fn segments(
     // Names that the last process gave may be only in the kernel's memory.
     disk.sync_folder(folder).map_err(at("sync", folder))?;
     bases.sort_unstable();
+    let mut found = Vec::with_capacity(bases.len());
+    for base in &bases {
+        found.push(said(disk, &folder.join(file_name(*base)), *base)?);
+    }
+    let readable: Vec<_> = found.iter().map(|found| found.as_ref().ok().copied()).collect();
+    let index = || machine.index.open().and_then(|index| index.stamp());
+    let strays = strays(&readable, || index().ok().flatten().map(|stamp| stamp.uuid));
+    let of_this_version = readable.iter().any(Option::is_some);
     let mut list: Vec<SegmentHeader> = Vec::new();
-    for base in bases {
+    for ((base, found), stray) in bases.into_iter().zip(found).zip(strays) {
         let path = folder.join(file_name(base));
-        let header = header(disk, &path)?;
         let corrupt = |what| OpenError::Corrupt { segment: path.clone(), offset: 0, what };
-        if header.base != base {
-            return Err(corrupt("its header belongs to another segment"));
-        }
-        if let Some(previous) = list.last() {
-            let follows = header.identity == previous.identity && base == previous.limit();
-            let inside = (previous.first()..=previous.limit()).contains(&header.prev_end);
-            if !follows || !inside || header.epoch < previous.epoch {
-                return Err(corrupt("it does not follow the segment before it"));
+        let header = match found {
+            Ok(said) => said.header,
+            Err(Unusable::Version(found)) if !of_this_version => {
+                let supported = VERSION;
+                return Err(OpenError::VersionUnknown { segment: path, found, supported });
             }
+            Err(unusable) => return Err(corrupt(unusable.text())),
+        };
+        if let Some(stray) = stray {
+            return Err(corrupt(stray.text()));
+        }
+        if let Some(previous) = list.last()
+            && base != previous.limit()
+        {
+            return Err(OpenError::Missing { segment: folder.join(file_name(previous.limit())) });
         }
         list.push(header);
     }
@@ -164,7 +178,6 @@ fn segments(
             return Err(OpenError::NoBeginning { segment });
         }
     } else {
-        let index = || machine.index.open().and_then(|index| index.stamp());
         if had_log || matches!(index(), Ok(Some(_))) {
             return Err(OpenError::NoLog { folder: folder.to_path_buf() });
         }
@@ -189,18 +202,37 @@ fn clock_of(
     Ok(clock_list::read(segment, &bytes[..read]))
 }
 
-fn header(disk: &dyn Disk, path: &Path) -> Result<SegmentHeader, OpenError> {
+/// Why a file says nothing of the log.
+#[derive(Clone, Copy)]
+enum Unusable {
+    Damaged,
+    Version(u8),
+    OtherName,
+}
+
+impl Unusable {
+    const fn text(self) -> &'static str {
+        match self {
+            Self::Damaged => "its header cannot be read",
+            Self::Version(_) => "its header has another format version than the other segments",
+            Self::OtherName => "its header belongs to another segment",
+        }
+    }
+}
+
+/// What the file of that name says.
+fn said(disk: &dyn Disk, path: &Path, base: u64) -> Result<Result<Said, Unusable>, OpenError> {
     let file = disk.open(path).map_err(at("open", path))?;
     let mut bytes = [0u8; HEADER_LEN];
     let read = file.read_at(&mut bytes, 0).map_err(at("read", path))?;
-    SegmentHeader::from_bytes(&bytes[..read]).map_err(|bad| match bad {
-        BadHeader::Damaged => OpenError::Corrupt {
-            segment: path.to_path_buf(),
-            offset: 0,
-            what: "its header cannot be read",
-        },
-        BadHeader::Version(found) => {
-            OpenError::VersionUnknown { segment: path.to_path_buf(), found, supported: VERSION }
+    let bytes = &bytes[..read];
+    Ok(match SegmentHeader::from_bytes(bytes) {
+        Ok(header) if header.base == base => {
+            let (begins_log, ended) = (header.begins_log(bytes), header.ended_at(bytes));
+            Ok(Said { header, begins_log, ended })
         }
+        Ok(_) => Err(Unusable::OtherName),
+        Err(BadHeader::Damaged) => Err(Unusable::Damaged),
+        Err(BadHeader::Version(found)) => Err(Unusable::Version(found)),
     })
 }

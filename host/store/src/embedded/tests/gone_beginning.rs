@@ -1,13 +1,17 @@
 //! Files of the log that a person took away or put there: the oldest ones, those that are given up, and what does not
 //! belong to the log. What is lost is counted, and nothing waits for ever.
 
+use std::path::Path;
+
 use crate::contract::*;
-use crate::embedded::tools::{self, Repaired, Report, Start, Work};
+use crate::embedded::tools::{self, Repaired, Report, Start, ToolError, Work};
 use crate::embedded::{Embedded, OpenError};
 use crate::{Depth, Queue};
 use dispatcher_model::{EventId, TargetNumber};
 
-use crate::embedded::format::segment_header::{Flags, SegmentHeader, file_name};
+use crate::embedded::format::segment_header::{
+    Flags, SEGMENT_HEADER_BYTES, SegmentHeader, file_name,
+};
 use crate::embedded::tests::gate::{gated, pass};
 use crate::embedded::tests::support::{
     Folder, deliver_all, dump, large, make_fifo, offset_of, until,
@@ -198,8 +202,8 @@ async fn any_segments_but_one_can_be_given_up() {
     let (whole, ids) = stored(4).await;
     let count = whole.segments().len();
     for set in 1..(1 << count) - 1u32 {
-        for how in ["emptied", "whole"] {
-            if how == "whole" && set.count_ones() != 2 {
+        for how in ["emptied", "without its records"] {
+            if how != "emptied" && set.count_ones() != 2 {
                 continue;
             }
             let what = format!("{how}: {set:04b}");
@@ -211,6 +215,8 @@ async fn any_segments_but_one_can_be_given_up() {
                 .map(|place| {
                     if how == "emptied" {
                         std::fs::write(&segments[place], b"").unwrap();
+                    } else {
+                        without_records(&segments[place]);
                     }
                     segments[place].file_name().unwrap().to_string_lossy().into_owned()
                 })
@@ -223,6 +229,33 @@ async fn any_segments_but_one_can_be_given_up() {
             all_accounted(&folder, &ids, chosen(&(count - 1)), &what).await;
         }
     }
+}
+
+/// Leaves only its header.
+fn without_records(segment: &Path) {
+    let file = std::fs::File::options().write(true).open(segment).unwrap();
+    let len = file.metadata().unwrap().len();
+    file.set_len(SEGMENT_HEADER_BYTES).unwrap();
+    file.set_len(len).unwrap();
+}
+
+#[tokio::test]
+async fn a_whole_segment_is_not_given_up() {
+    let (folder, ids) = stored(3).await;
+    for index in ["kept", "lost"] {
+        if index == "lost" {
+            folder.delete_index();
+        }
+        for path in folder.segments() {
+            let name = path.file_name().unwrap().to_string_lossy().into_owned();
+            let work = Work { dry_run: false, give_up: vec![name.clone()] };
+            let refused = tools::repair(&folder.settings().directory, &work, &mut |_, _| {});
+            let named = matches!(&refused, Err(ToolError::Whole { name: said }) if *said == name);
+            assert!(named && path.exists(), "{name}, the index is {index}: {refused:?}");
+        }
+    }
+    all_accounted(&folder, &ids, false, "nothing was changed").await;
+    assert_eq!(folder.store().depth(TargetNumber(0)).dead, 0);
 }
 
 #[tokio::test]
@@ -289,6 +322,7 @@ async fn the_newest_segment_keeps_its_numbers_if_a_foreign_file_is_given_up_with
     let foreign = folder.settings().log_folder().join(file_name(40 << 20));
     std::fs::write(&foreign, b"foreign").unwrap();
     let newest = folder.segments()[2].clone();
+    without_records(&newest);
     let names = [&newest, &foreign].map(|path| path.file_name().unwrap().to_string_lossy().into());
     let done = repair(&folder, names.to_vec());
     assert!(done.after.unwrap().is_clean());

@@ -31,3 +31,4 @@ mod tools;
 mod unreadable;
 mod unsuited;
 mod verdicts;
+mod wrong_file;

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use dispatcher_model::{EventId, Timestamp, count};
 
-use crate::embedded::error::OpenError;
+use crate::embedded::error::{OpenError, name_of};
 use crate::embedded::format::entry::Effects;
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::record;
@@ -169,8 +169,8 @@ pub(super) fn survey(
         report.start = match trial(directory, &shadow) {
             Ok(()) => Start::Works,
             Err(error) => {
-                let advice = if report.damages.is_empty() { advice(&error) } else { "" };
-                Start::Fails(shadow.in_place(brief(&error)) + advice)
+                let advice = report.damages.is_empty().then(|| advice(&error)).unwrap_or_default();
+                Start::Fails(shadow.in_place(brief(&error)) + &advice)
             }
         };
     }
@@ -213,6 +213,9 @@ fn brief(error: &OpenError) -> String {
                 "{segment} was cut: the file lacks {missing}, its last record ends at byte {offset}"
             )
         }
+        OpenError::Missing { segment } => {
+            format!("{} is missing in the log", segment.display())
+        }
         OpenError::NoBeginning { segment } => {
             format!("the files before {} are missing", segment.display())
         }
@@ -224,17 +227,21 @@ fn brief(error: &OpenError) -> String {
 }
 
 /// What to do about a start that fails although nothing is damaged that a repair would find.
-const fn advice(error: &OpenError) -> &'static str {
+fn advice(error: &OpenError) -> String {
     match error {
-        OpenError::Corrupt { .. }
-        | OpenError::Lost { .. }
-        | OpenError::Cut { .. }
-        | OpenError::NoBeginning { .. }
-        | OpenError::NoEnd { .. } => {
-            "; a repair would find nothing to do: restore a backup of the data folder, or start without a segment: \
-             `dispatcher store repair --give-up SEGMENT`"
+        OpenError::Corrupt { segment, .. }
+        | OpenError::Lost { segment, .. }
+        | OpenError::Cut { segment, .. }
+        | OpenError::NoBeginning { segment }
+        | OpenError::NoEnd { segment } => format!(
+            "; a repair would find nothing to do: restore a backup of the data folder, or start without that segment: \
+             `dispatcher store repair --give-up {}`",
+            name_of(segment)
+        ),
+        OpenError::Missing { .. } => {
+            "; a repair would find nothing to do: restore a backup of the data folder".to_owned()
         }
-        _ => "",
+        _ => String::new(),
     }
 }
 

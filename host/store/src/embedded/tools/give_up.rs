@@ -1,16 +1,21 @@
 //! Starts without segments that cannot be repaired: an explicit act. The files are kept, and one record in the place of
 //! each says that all of it is lost.
 
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 use crate::embedded::format::frame::HEADER_BYTES;
+use crate::embedded::format::lineage::Stray;
 use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::log::beginning;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
-use crate::embedded::settings::folder_of;
+use crate::embedded::settings::{Settings, folder_of};
+use crate::embedded::tools::damage::Damage;
 use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
 use crate::embedded::tools::holes::{self, Hole, LOST_BYTES};
-use crate::embedded::tools::segments::{self, Segment, most_common};
+use crate::embedded::tools::index_view::Shadow;
+use crate::embedded::tools::segments::{self, Segment};
+use crate::embedded::tools::trial::trial;
 use crate::embedded::tools::walk::{Visitor, Walk};
 use crate::embedded::tools::{ToolError, at};
 
@@ -48,7 +53,8 @@ pub(super) fn find(log: &Path, names: &[String]) -> Result<Vec<Wanted>, ToolErro
     if names.is_empty() {
         return Ok(Vec::new());
     }
-    let all = segments::read(log)?;
+    refuse_whole(log, names)?;
+    let all = segments::read_without(log, names)?;
     let given_up = |segment: &Segment| {
         let name = segment.path.file_name().unwrap_or_default();
         names.iter().any(|wanted| **wanted == *name)
@@ -56,24 +62,25 @@ pub(super) fn find(log: &Path, names: &[String]) -> Result<Vec<Wanted>, ToolErro
     if let Some(name) = names.iter().find(|name| !all.iter().any(|s| s.path.ends_with(name))) {
         return Err(ToolError::NoSegment { name: name.clone(), folder: log.to_path_buf() });
     }
-    let kept = all.iter().filter(|segment| !given_up(segment)).filter_map(|segment| segment.header);
-    let Some(identity) = most_common(kept.map(|header| header.identity)) else {
+    if !all.iter().any(|segment| !given_up(segment) && segment.header.is_some()) {
         return Err(ToolError::Alone { name: names.join(", ") });
-    };
-    let ours = |segment: &Segment| segment.header.filter(|header| header.identity == identity);
+    }
     let (mut found, mut known) = (Vec::new(), None);
     for (place, one) in all.iter().enumerate() {
         if !given_up(one) {
-            if let Some(last) = ours(one) {
+            if let Some(last) = one.header {
                 let (end, epoch) = end_of(log, one, last)?;
                 known = Some(Known { last, end, epoch });
             }
             continue;
         }
         let behind = &all[place + 1..];
-        let after = behind.iter().filter(|segment| !given_up(segment)).find(|s| ours(s).is_some());
-        let goes_on = |limit| behind.iter().any(|s| ours(s).is_some() || s.base == limit);
-        let hole = hole(one.base, ours(one), known.as_ref(), after, goes_on);
+        let after = behind
+            .iter()
+            .filter(|segment| !given_up(segment))
+            .find(|segment| segment.header.is_some());
+        let goes_on = |limit| behind.iter().any(|s| s.header.is_some() || s.base == limit);
+        let hole = hole(one.base, one.header, known.as_ref(), after, goes_on);
         let begins_log = known.is_none();
         if let Some(Hole { header: last, to: end }) = hole {
             known = Some(Known { last, end, epoch: last.epoch });
@@ -120,6 +127,50 @@ fn hole(
         None => header.limit(),
     };
     (least <= header.limit()).then_some(Hole { header, to })
+}
+
+/// Counts what is wrong with one segment.
+struct Wrong<'a> {
+    path: &'a Path,
+    places: u64,
+}
+
+impl Visitor for Wrong<'_> {
+    fn damage(&mut self, damage: Damage) -> ControlFlow<()> {
+        self.places += u64::from(damage.segment == self.path);
+        ControlFlow::Continue(())
+    }
+}
+
+/// To give up a segment of this log in which nothing is damaged would lose what is in it, and mend nothing.
+fn refuse_whole(log: &Path, names: &[String]) -> Result<(), ToolError> {
+    let all = segments::read(log)?;
+    // Then it is for a person to say which store it is.
+    if all.iter().any(|segment| segment.stray == Some(Stray::OneOfTwoStores)) {
+        return Ok(());
+    }
+    for (place, one) in all.iter().enumerate() {
+        let is_named = names.iter().any(|name| one.path.ends_with(name));
+        if !is_named || one.header_damaged {
+            continue;
+        }
+        // The next one says where this one ends.
+        let walked = &all[place..all.len().min(place + 2)];
+        let mut wrong = Wrong { path: &one.path, places: 0 };
+        Walk::new(log, &mut wrong, &mut |_, _| {}).over(walked)?;
+        if wrong.places == 0 && !a_start_refuses(folder_of(log), &one.path) {
+            let name = one.path.file_name().unwrap_or_default().to_string_lossy();
+            return Err(ToolError::Whole { name: name.into_owned() });
+        }
+    }
+    Ok(())
+}
+
+/// Whether the start refuses that file, although no damage is found in it.
+fn a_start_refuses(directory: &Path, path: &Path) -> bool {
+    let shadow = Shadow::of(&Settings::new(directory).index_folder());
+    let refused = shadow.ok().and_then(|shadow| trial(directory, &shadow).err());
+    refused.is_some_and(|error| error.segment() == Some(path))
 }
 
 struct Nothing;

@@ -94,6 +94,13 @@ pub(super) fn look(directory: &Path, held: bool) -> Result<Looked, ToolError> {
     Ok(Looked { view, shadow: Some(shadow), denied: denied_of_index(directory) })
 }
 
+/// Which store its index is of, if that can be read.
+pub(super) fn uuid_of(directory: &Path) -> Option<u64> {
+    let shadow = Shadow::of(&Settings::new(directory).index_folder()).ok()?;
+    let stamp = FjallIndex::open(&shadow.index()).and_then(|index| index.stamp());
+    Some(stamp.ok()??.uuid)
+}
+
 fn unusable(error: &IndexError, stamp: Option<Stamp>) -> IndexView {
     IndexView::Unusable { why: error.to_string(), stamp }
 }

@@ -72,6 +72,10 @@ pub enum ToolError {
         "{name} cannot be given up: no other segment says what belongs in its place. Restore a backup of the data folder, or move the data folder away to start with an empty store; nothing was changed"
     )]
     Alone { name: String },
+    #[error(
+        "{name} is a part of this store, and nothing in it is damaged: to give it up would lose what is in it and repair nothing; nothing was changed. `dispatcher store check` names the files that are damaged"
+    )]
+    Whole { name: String },
     #[error("{folder} has no segment {name}: `ls` shows the names of its segments")]
     NoSegment { name: String, folder: PathBuf },
     #[error(

@@ -103,12 +103,19 @@ pub fn repair(
         repairer.repair(damages)?;
     }
     let index = settings.index_folder();
-    // What else lies in its place stays, and the report says so.
-    let index_removed = found.index_is_wrong && index.is_dir();
+    // What else lies in its place stays, and the report says so. The index also stays while a file has to be given up,
+    // because it says which store this is.
+    let all_repaired = found.report.damages.iter().all(|damage| damage.repairable);
+    let index_removed = found.index_is_wrong && index.is_dir() && all_repaired;
     if index_removed {
         set_aside(&index, &damaged_folder(directory)?).map_err(at("set aside", &index))?;
     }
-    let after = survey(directory, true, progress)?.report;
+    let mut after = survey(directory, true, progress)?.report;
+    let again = |damage: &Damage| given_up.iter().any(|one| one.segment == damage.segment);
+    if after.damages.iter().filter(|damage| !damage.repairable).any(again) {
+        // The same advice would change nothing again.
+        after.can_give_up = false;
+    }
     Ok(Repaired { before: found.report, kept, index_removed, given_up, after: Some(after) })
 }
 

@@ -7,13 +7,15 @@ use std::path::{Path, PathBuf};
 
 use crate::embedded::OpenError;
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
+use crate::embedded::format::lineage::{Said, Stray, strays};
 use crate::embedded::format::segment_header::{
-    BadHeader, Flags, HEADER_LEN, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, USED, VERSION,
-    base_of, file_name,
+    BadHeader, Flags, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, USED, VERSION, base_of,
+    file_name,
 };
 use crate::embedded::platform::disk::DiskFile;
 use crate::embedded::platform::regular::{self, Irregular};
 use crate::embedded::settings;
+use crate::embedded::tools::index_view::uuid_of;
 use crate::embedded::tools::{ToolError, at};
 
 /// How often a folder is listed again at most, until it does not change.
@@ -34,8 +36,8 @@ pub(super) struct Segment {
     pub ended: Option<u64>,
     /// Something else lies in its place.
     pub irregular: Option<Irregular>,
-    /// It is of another log than most of these files.
-    pub foreign: bool,
+    /// Its header is not one of this log.
+    pub stray: Option<Stray>,
     pub len: u64,
 }
 
@@ -49,7 +51,7 @@ impl Segment {
             begins_log: true,
             ended: None,
             irregular: Some(what),
-            foreign: false,
+            stray: None,
             len: 0,
         }
     }
@@ -92,6 +94,11 @@ pub(super) fn stable_bases(folder: &Path) -> Result<Vec<u64>, ToolError> {
 
 /// All segments, oldest first, without those that are removed meanwhile.
 pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
+    read_without(folder, &[])
+}
+
+/// The same, if those of these names say nothing about the others.
+pub(super) fn read_without(folder: &Path, names: &[String]) -> Result<Vec<Segment>, ToolError> {
     let (mut found, mut files, mut unknown) = (Vec::<Segment>::new(), Vec::new(), None);
     for base in stable_bases(folder)? {
         let path = folder.join(file_name(base));
@@ -133,7 +140,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
             begins_log,
             ended,
             irregular,
-            foreign: false,
+            stray: None,
             len,
         });
         files.push(Some(file));
@@ -143,8 +150,11 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
         let error = OpenError::VersionUnknown { segment, found, supported: VERSION };
         return Err(ToolError::Open(error));
     }
-    set_foreign_apart(&mut found);
+    tell_strays(folder, &mut found, names);
     for place in 0..found.len() {
+        if found[place].stray == Some(Stray::OtherTime) {
+            continue;
+        }
         if let (None, Some(file)) = (found[place].header, &files[place]) {
             found[place].header = reasoned(&found, place, file);
         }
@@ -152,20 +162,24 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
     Ok(found)
 }
 
-/// Which log these headers are of: most of them, or as many and newer ones.
-pub(super) fn most_common(all: impl Iterator<Item = Identity> + Clone) -> Option<Identity> {
-    let count = |identity: &Identity| all.clone().filter(|other| other == identity).count();
-    all.clone().max_by_key(count)
-}
-
-/// Nothing that a file of another log says counts: one of them may be the first.
-fn set_foreign_apart(all: &mut [Segment]) {
-    let headers: Vec<_> = all.iter().filter_map(|segment| segment.header).collect();
-    let Some(identity) = most_common(headers.iter().map(|header| header.identity)) else { return };
-    for segment in all {
-        if segment.header.is_some_and(|header| header.identity != identity) {
-            (segment.header, segment.header_damaged, segment.foreign) = (None, true, true);
-            (segment.begins_log, segment.ended) = (true, None);
+/// Takes away the headers that are none of this log.
+fn tell_strays(folder: &Path, found: &mut [Segment], without: &[String]) {
+    let votes = |segment: &Segment| !without.iter().any(|name| segment.path.ends_with(name));
+    let said = |segment: &Segment| {
+        let header = segment.header.filter(|_| votes(segment))?;
+        Some(Said { header, begins_log: segment.begins_log, ended: segment.ended })
+    };
+    let all: Vec<_> = found.iter().map(said).collect();
+    let strays = strays(&all, || uuid_of(settings::folder_of(folder)));
+    let ours = all.iter().zip(&strays).find_map(|(said, stray)| said.filter(|_| stray.is_none()));
+    for (segment, stray) in found.iter_mut().zip(strays) {
+        let is_ours = |header: &SegmentHeader| {
+            ours.is_none_or(|ours| header.identity == ours.header.identity)
+        };
+        segment.header = segment.header.filter(|header| stray.is_none() && is_ours(header));
+        segment.stray = stray;
+        if segment.header.is_none() {
+            (segment.header_damaged, segment.ended) = (true, None);
         }
     }
 }

@@ -10,6 +10,7 @@ use std::path::Path;
 
 use crate::embedded::format::entry::Entry;
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
+use crate::embedded::format::lineage::Stray;
 use crate::embedded::format::segment_header::{SEGMENT_HEADER_BYTES, SegmentHeader, file_name};
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
 use crate::embedded::platform::disk::DiskFile;
@@ -223,7 +224,9 @@ impl<'w> Walk<'w> {
         if header.base == previous.limit() && inside && header.epoch >= previous.epoch {
             return ControlFlow::Continue(());
         }
-        self.visitor.damage(self.whole(segment, "it does not follow the file before it", false))
+        // One of the two headers was reconstructed.
+        let what = "it does not follow the file before it";
+        self.visitor.damage(self.whole(segment, what, false))
     }
 
     /// A file that cannot be used, or not from its beginning.
@@ -232,6 +235,7 @@ impl<'w> Walk<'w> {
         let len = header.map_or(segment.len, |header| header.first() - segment.base);
         // An event may have been anywhere in a file of which nothing is known.
         let to = match (header, self.capacity) {
+            (None, Some(capacity)) if segment.stray.is_some() => segment.base + capacity,
             (None, Some(capacity)) => segment.base + capacity.max(len),
             _ => segment.base + len,
         };
@@ -274,14 +278,15 @@ impl<'w> Walk<'w> {
         };
         self.walked.segments += 1;
         if segment.header_damaged {
-            let what = match segment.foreign {
-                true => "it belongs to another store",
-                false => "its header cannot be read",
-            };
+            let what = segment.stray.map_or("its header cannot be read", Stray::text);
             if !still_named(&segment.path, &file) {
                 return Ok(ControlFlow::Continue(()));
             }
             let damage = self.whole(segment, what, segment.header.is_some());
+            let damage = match (segment.stray, segment.header) {
+                (Some(_), None) => Damage { lay: Lay::Irregular, ..damage },
+                _ => damage,
+            };
             if self.visitor.damage(damage).is_break() {
                 return Ok(ControlFlow::Break(()));
             }
