@@ -18,13 +18,14 @@ use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
+use crate::egress::PublishedKeys;
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
 use crate::normalize::{self, Content, Sender};
 use crate::route::Router;
 use crate::store::Queue;
 use crate::telemetry::{Feed, Shortage};
-use crate::verify::{Answer, Verified};
+use crate::verify::{Answer, KeySet, Verified};
 
 /// Receives requests for all sources.
 pub struct Ingest {
@@ -32,6 +33,7 @@ pub struct Ingest {
     pub(super) budget: Budget,
     queue: Arc<dyn Queue>,
     reporter: Reporter,
+    keys: Arc<PublishedKeys>,
 }
 
 /// What became of a request that was not refused.
@@ -59,6 +61,7 @@ impl Ingest {
             budget: Budget::default(),
             queue,
             reporter: Reporter::new(feed),
+            keys: Arc::default(),
         }
     }
 
@@ -196,7 +199,12 @@ impl Ingest {
             return Ok(Handled::Handshake(source, answer));
         }
         let began = now();
-        let verified = source.verifier.verify(request).map_err(RequestRefusal::Unverified)?;
+        let keys = match source.verifier.needs_published_keys() {
+            true => Box::pin(self.published_keys(source, &request)).await?,
+            false => None,
+        };
+        let verified = source.verifier.verify_with(request, keys.as_deref());
+        let verified = verified.map_err(RequestRefusal::Unverified)?;
         let verify = began.map(|began| began.elapsed()).unwrap_or_default();
         gate.verified(Instant::now)?;
         if source.handshake
@@ -238,6 +246,20 @@ impl Ingest {
         }
         let store = began.map(|began| began.elapsed()).unwrap_or_default();
         Ok(Handled::Stored(Stored { source, durable, received_at, verify, store, notes }))
+    }
+}
+
+impl Ingest {
+    /// The keys with which its sender verifies this request.
+    async fn published_keys(
+        &self,
+        source: &SourceSettings,
+        request: &Request,
+    ) -> Result<Option<Arc<KeySet>>, RequestRefusal> {
+        let wanted = source.verifier.wanted_key(request).map_err(RequestRefusal::Unverified)?;
+        let Some(wanted) = wanted else { return Ok(None) };
+        let keys = self.keys.get(&wanted, &source.keys_allow).await;
+        keys.map(Some).map_err(RequestRefusal::KeyMissing)
     }
 }
 

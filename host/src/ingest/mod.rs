@@ -20,7 +20,7 @@
 //! | 413 | the body is too long, as sent or decompressed, has too many events, or does not fit into a segment |
 //! | 415 | the content encoding is not supported |
 //! | 429 | above the source's rate limit; with `Retry-After` |
-//! | 503 | too many bytes in flight, or storing failed; with `Retry-After` |
+//! | 503 | too many bytes in flight, storing failed, or the sender's published key is not here; with `Retry-After` |
 
 mod answer;
 mod body;

@@ -12,6 +12,7 @@ use http::{Method, StatusCode};
 
 use super::decode::DecodeError;
 use super::settings::without_slash;
+use crate::egress::KeyMissing;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
 use crate::telemetry::Shortage;
@@ -41,6 +42,8 @@ pub(super) enum RequestRefusal {
         allowed: Vec<Method>,
     },
     Unverified(VerifyRefusal),
+    /// The sender's published key is not here.
+    KeyMissing(KeyMissing),
     /// Not in the source's `allow`.
     Address {
         client: IpAddr,
@@ -119,9 +122,10 @@ impl RequestRefusal {
             Self::SlowBody { .. } | Self::SlowRate { .. } | Self::GaveWay => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Self::PathAfterChange { .. } | Self::BytesInFlight { .. } | Self::Store(_) => {
-                StatusCode::SERVICE_UNAVAILABLE
-            }
+            Self::PathAfterChange { .. }
+            | Self::KeyMissing(_)
+            | Self::BytesInFlight { .. }
+            | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -156,6 +160,7 @@ impl RequestRefusal {
         match self {
             Self::Rate { wait } => Some(whole_seconds(*wait)),
             Self::GaveWay => Some(GAVE_WAY_WAIT_S),
+            Self::KeyMissing(missing) => Some(whole_seconds(missing.wait)),
             _ => None,
         }
     }
@@ -168,6 +173,9 @@ impl RequestRefusal {
             Self::Method { .. } => "method not allowed".into(),
             // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
+            Self::KeyMissing(_) => {
+                "cannot verify the request at the moment; try again later".into()
+            }
             Self::Address { .. } | Self::UnknownAddress => "this address is not allowed".into(),
             Self::Rate { .. } => "too many requests; try again later".into(),
             Self::TooLong { bytes_max } => {
@@ -214,6 +222,7 @@ impl fmt::Display for RequestRefusal {
                 write!(f, "the method is not {}", names.join(" or "))
             }
             Self::Unverified(refused) => refused.fmt(f),
+            Self::KeyMissing(missing) => missing.fmt(f),
             Self::Address { client } => write!(f, "{client} is not in the source's `allow`"),
             Self::UnknownAddress => f.write_str(
                 "the source has an `allow`, but the sender's address is unknown: X-Forwarded-For and \

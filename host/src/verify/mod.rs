@@ -18,12 +18,14 @@ mod coverage;
 mod explain;
 mod handshake;
 mod json;
+mod jwt;
 mod key;
 mod key_kind;
 mod message;
 mod plain;
 mod point;
 mod public;
+mod published;
 mod question;
 mod refusal;
 mod repetition;
@@ -34,8 +36,10 @@ mod spot;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod token_refusal;
 mod url;
 mod verifier;
+mod wanted_token;
 
 pub use answer::Answer;
 pub use challenge::TOKEN_BYTES_MAX;
@@ -44,6 +48,7 @@ pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, ex
 pub use handshake::answer_zoom;
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use plain::{plain_schemes, token, token_in};
+pub use published::{KEY_ID_BYTES_MAX, KeySet, KeyWanted, NoKeys, PUBLISHED_KEYS_MAX};
 pub use question::{
     Asked, QUESTION_BYTES_MAX, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign,
     is_repeatable,
@@ -54,6 +59,10 @@ pub use scheme::{
     Spot, Stamp, StampIn, Text, TokenIn, Unit,
 };
 pub use sign::{CannotSign, Signed, Signer, Unsigned, sign_body, trial_keys};
+pub use token_refusal::TokenRefusal;
 pub use verifier::{InvalidSecrets, SECRETS_MAX, Verified, Verifier};
+pub use wanted_token::{
+    CLAIMS_MAX, ClaimValue, Jwt, TOKEN_CHARACTERS_MAX, TOKEN_SKEW_S, WantedClaim,
+};
 
 use verifier::{id, inside_text, without_query};

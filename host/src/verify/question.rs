@@ -174,7 +174,7 @@ impl Scheme {
             Proof::Token(TokenIn::Query(name)) => {
                 url::parameter(uri.query().unwrap_or_default(), name).next().is_some()
             }
-            Proof::Basic => has(&http::header::AUTHORIZATION),
+            Proof::Basic | Proof::Jwt(_) => has(&http::header::AUTHORIZATION),
             Proof::None => false,
         }
     }

@@ -10,6 +10,8 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use super::wanted_token::Jwt;
+
 /// A text of a scheme.
 pub type Text = Cow<'static, str>;
 
@@ -40,6 +42,8 @@ pub enum Proof {
     Token(TokenIn),
     /// `Authorization: Basic`; the secret is `user:password`.
     Basic,
+    /// A token that the sender signs with a key that it publishes. It does not cover the content.
+    Jwt(Jwt),
     /// Nothing: every request is accepted.
     None,
 }
@@ -248,6 +252,7 @@ pub enum Handshake {
     HcpTest,
     NotionToken,
     AsanaSecret,
+    EventGridValidation,
     XCrc,
 }
 
@@ -265,7 +270,7 @@ pub enum Replay {
     /// The signature covers no content: anyone who has seen one request can send any content with it, so
     /// what was signed must be the repetition key of every request.
     OriginOnly,
-    /// No signature: anyone who has the secret can send anything.
+    /// No signature over the request: anyone who has the secret or a valid token can send anything.
     Open,
 }
 
@@ -274,6 +279,20 @@ impl Scheme {
     pub const fn signature(&self) -> Option<&Signature> {
         match &self.proof {
             Proof::Signature(signature) => Some(signature),
+            _ => None,
+        }
+    }
+
+    /// Whether a source that uses it has secrets.
+    #[must_use]
+    pub const fn has_secrets(&self) -> bool {
+        !matches!(self.proof, Proof::Jwt(_) | Proof::None)
+    }
+
+    #[must_use]
+    pub const fn jwt(&self) -> Option<&Jwt> {
+        match &self.proof {
+            Proof::Jwt(jwt) => Some(jwt),
             _ => None,
         }
     }

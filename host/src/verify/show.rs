@@ -5,6 +5,7 @@ use super::scheme::{
     StampIn, TokenIn, Unit,
 };
 use super::spot;
+use super::wanted_token::TOKEN_SKEW_S;
 
 impl Scheme {
     /// Where the proof is: `header x-hub-signature-256, written sha256=…`.
@@ -15,6 +16,7 @@ impl Scheme {
             Proof::Token(TokenIn::Header(name)) => format!("header {name}"),
             Proof::Token(TokenIn::Query(name)) => format!("address, parameter {name}"),
             Proof::Basic => "header authorization, written Basic …".to_owned(),
+            Proof::Jwt(_) => "header authorization, written Bearer …".to_owned(),
             Proof::None => "nowhere".to_owned(),
         }
     }
@@ -26,6 +28,7 @@ impl Scheme {
             Proof::Signature(signature) => signature.algorithm_shown(),
             Proof::Token(_) => "plain token".to_owned(),
             Proof::Basic => "user and password".to_owned(),
+            Proof::Jwt(_) => "JSON Web Token, RS256, PS256 or ES256".to_owned(),
             Proof::None => "none".to_owned(),
         }
     }
@@ -49,6 +52,10 @@ impl Scheme {
             }
             Proof::Token(_) => "text".to_owned(),
             Proof::Basic => "user:password".to_owned(),
+            Proof::Jwt(jwt) => match &jwt.keys_url {
+                Some(url) => format!("none: published at {url}"),
+                None => "none: published at the source's `keys_url`".to_owned(),
+            },
             Proof::None => "none".to_owned(),
         }
     }
@@ -56,6 +63,9 @@ impl Scheme {
     /// Where the time is, and how old a request may be.
     #[must_use]
     pub fn stamp_shown(&self) -> String {
+        if let Proof::Jwt(_) = self.proof {
+            return format!("the token's `exp`, `nbf`, `iat` (s, ± {TOKEN_SKEW_S} s)");
+        }
         let stamp = self.signature().and_then(|signature| signature.stamp.as_ref());
         stamp.map_or("none".to_owned(), Stamp::shown)
     }

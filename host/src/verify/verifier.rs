@@ -9,8 +9,10 @@ use http::{HeaderMap, Method, header};
 
 use super::challenge::refuse_token;
 use super::claim::{self, Claims};
+use super::jwt::Token;
 use super::key::Key;
 use super::message::{self, Message};
+use super::published::{KeySet, KeyWanted};
 use super::question::Question;
 use super::refusal::VerifyRefusal;
 use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
@@ -124,8 +126,7 @@ impl Verifier {
         secrets: &[Secret],
         public_url: Option<&str>,
     ) -> Result<Self, InvalidSecrets> {
-        let open = scheme.proof == Proof::None;
-        if secrets.is_empty() && !open {
+        if secrets.is_empty() && scheme.has_secrets() {
             return Err(InvalidSecrets::None);
         }
         if secrets.len() > SECRETS_MAX {
@@ -195,15 +196,43 @@ impl Verifier {
             }
             Proof::Token(place) => self.check_token(place, headers, query).map(|_| ()),
             Proof::Basic => self.check_basic(headers).map(|_| ()),
+            Proof::Jwt(jwt) => Token::read(jwt, headers, now).map(|_| ()),
             Proof::None => Ok(()),
         }
     }
 
-    /// Verifies a request as of its `received_at`.
+    /// Whether requests are verified with keys that their sender publishes.
+    #[must_use]
+    pub fn needs_published_keys(&self) -> bool {
+        self.scheme.jwt().is_some()
+    }
+
+    /// The published key that this request needs. Everything else that can be checked without it is right.
+    ///
+    /// # Errors
+    /// The reason why the request cannot be trusted, whatever keys are published.
+    pub fn wanted_key(&self, request: &Request) -> Result<Option<KeyWanted>, VerifyRefusal> {
+        let Some(jwt) = self.scheme.jwt() else { return Ok(None) };
+        Ok(Some(Token::read(jwt, &request.headers, request.received_at)?.wanted))
+    }
+
+    /// Verifies a request as of its `received_at`, without published keys.
     ///
     /// # Errors
     /// The reason why the request cannot be trusted.
     pub fn verify(&self, request: Request) -> Result<Verified, VerifyRefusal> {
+        self.verify_with(request, None)
+    }
+
+    /// The same, with the keys of the address that [`wanted_key`](Self::wanted_key) names.
+    ///
+    /// # Errors
+    /// The reason why the request cannot be trusted.
+    pub fn verify_with(
+        &self,
+        request: Request,
+        keys: Option<&KeySet>,
+    ) -> Result<Verified, VerifyRefusal> {
         let (mut public_url, mut url_form) = (None, 0);
         let key = match &self.scheme.proof {
             Proof::Signature(signature) => {
@@ -218,6 +247,10 @@ impl Verifier {
                 self.check_token(place, &request.headers, request.uri.query())?
             }
             Proof::Basic => self.check_basic(&request.headers)?,
+            Proof::Jwt(jwt) => {
+                Token::read(jwt, &request.headers, request.received_at)?.check(keys)?;
+                0
+            }
             Proof::None => 0,
         };
         let scheme = Arc::clone(&self.scheme);
@@ -233,7 +266,7 @@ impl Verifier {
     ) -> Result<u16, VerifyRefusal> {
         let token = sent_token(place, headers, query)?;
         let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
-        let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
+        let bare = claim::behind(b"Bearer ", &token).filter(|_| in_authorization);
         let bare = bare.and_then(|bare| self.plain(bare));
         self.plain(&token).or(bare).ok_or(VerifyRefusal::Token)
     }
@@ -402,15 +435,9 @@ fn sent_token<'r>(
     }
 }
 
-/// The text after the name of an authentication scheme, whose case does not matter.
-fn behind<'v>(name: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
-    let (head, rest) = value.split_at_checked(name.len())?;
-    head.eq_ignore_ascii_case(name).then_some(rest)
-}
-
 fn user_and_password(headers: &HeaderMap) -> Result<Option<Vec<u8>>, VerifyRefusal> {
     let value = claim::single(headers, &header::AUTHORIZATION)?;
-    let pair = behind(b"Basic ", value).and_then(|text| std::str::from_utf8(text).ok());
+    let pair = claim::behind(b"Basic ", value).and_then(|text| std::str::from_utf8(text).ok());
     Ok(pair.and_then(|text| codec::unbase64(text.trim())))
 }
 

@@ -1,0 +1,189 @@
+//! Public keys that a sender publishes, as they were found at their address.
+//!
+//! Pure: who fetches them hands a [`KeySet`] in. A key that cannot be used is left out, so that a new kind of key among
+//! the others does no harm; a set without a usable key is an error. Limits: [`PUBLISHED_KEYS_MAX`], [`KEY_ID_BYTES_MAX`].
+
+use std::sync::Arc;
+
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaParameters,
+    RsaPublicKeyComponents, UnparsedPublicKey,
+};
+use serde_json::Value;
+
+use super::codec::unbase64_url;
+use super::point;
+
+/// Most keys that are kept of one address. Vendors publish two to ten.
+pub const PUBLISHED_KEYS_MAX: usize = 64;
+/// Longest name of a key, in bytes.
+pub const KEY_ID_BYTES_MAX: usize = 256;
+/// The bits of an RSA key: the fewest and the most.
+const RSA_BITS: (usize, usize) = (2_048, 8_192);
+
+/// A key that a request needs, and the address where it must be published. The request never chooses the address.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyWanted {
+    pub place: Arc<str>,
+    pub id: String,
+}
+
+/// The keys at one address.
+#[derive(Clone, Debug)]
+pub struct KeySet {
+    place: Arc<str>,
+    keys: Vec<PublishedKey>,
+}
+
+#[derive(Clone, Debug)]
+pub(super) struct PublishedKey {
+    id: String,
+    /// The only algorithm that it is for; `None`: any that fits.
+    algorithm: Option<String>,
+    form: Form,
+}
+
+#[derive(Clone, Debug)]
+enum Form {
+    Rsa {
+        modulus: Vec<u8>,
+        exponent: Vec<u8>,
+    },
+    /// An uncompressed point.
+    P256(Vec<u8>),
+}
+
+/// How a token is signed (RFC 7518).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum TokenAlgorithm {
+    Rs256,
+    Ps256,
+    Es256,
+}
+
+impl TokenAlgorithm {
+    pub(super) const ALL: [Self; 3] = [Self::Rs256, Self::Ps256, Self::Es256];
+
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Rs256 => "RS256",
+            Self::Ps256 => "PS256",
+            Self::Es256 => "ES256",
+        }
+    }
+}
+
+/// Why what is at an address is not a set of keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NoKeys {
+    #[error("it is not a JSON object with a list `keys` (RFC 7517)")]
+    NotASet,
+    #[error("it has more than {PUBLISHED_KEYS_MAX} keys")]
+    TooMany,
+    #[error(
+        "none of its keys can be used: needed are `kid` and an RSA key of 2048 to 8192 bits or a P-256 key, for signatures"
+    )]
+    NoneUsable,
+}
+
+impl KeySet {
+    /// Reads a JSON Web Key Set (RFC 7517).
+    ///
+    /// # Errors
+    /// It is not one, or none of its keys can be used.
+    pub fn of_json(place: Arc<str>, text: &[u8]) -> Result<Self, NoKeys> {
+        let set: Value = serde_json::from_slice(text).map_err(|_| NoKeys::NotASet)?;
+        let listed = set.get("keys").and_then(Value::as_array).ok_or(NoKeys::NotASet)?;
+        if listed.len() > PUBLISHED_KEYS_MAX {
+            return Err(NoKeys::TooMany);
+        }
+        let keys: Vec<_> = listed.iter().filter_map(PublishedKey::of_json).collect();
+        if keys.is_empty() { Err(NoKeys::NoneUsable) } else { Ok(Self { place, keys }) }
+    }
+
+    /// Where they are published.
+    #[must_use]
+    pub const fn place(&self) -> &Arc<str> {
+        &self.place
+    }
+
+    /// Whether there is a key of that name.
+    #[must_use]
+    pub fn has(&self, id: &str) -> bool {
+        self.named(id).next().is_some()
+    }
+
+    /// The keys of that name: an RSA key and one of a curve may have the same.
+    pub(super) fn named(&self, id: &str) -> impl Iterator<Item = &PublishedKey> {
+        self.keys.iter().filter(move |key| key.id == id)
+    }
+}
+
+impl PublishedKey {
+    fn of_json(key: &Value) -> Option<Self> {
+        let text = |name: &str| key.get(name).and_then(Value::as_str);
+        let bytes = |name: &str| unbase64_url(text(name)?.as_bytes());
+        let is_for = |name: &str, word: &str| match key.get(name) {
+            None => true,
+            Some(Value::Array(words)) => words.iter().any(|one| one == word),
+            Some(one) => one == word,
+        };
+        if !is_for("use", "sig") || !is_for("key_ops", "verify") {
+            return None;
+        }
+        let id = text("kid").filter(|id| (1..=KEY_ID_BYTES_MAX).contains(&id.len()))?.to_owned();
+        let form = match text("kty")? {
+            "RSA" => {
+                // ring wants numbers without zeros in front.
+                let number = |name| {
+                    let bytes = bytes(name)?;
+                    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+                    Some(bytes[zeros..].to_vec())
+                };
+                let (modulus, exponent) = (number("n")?, number("e")?);
+                let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
+                if !(RSA_BITS.0..=RSA_BITS.1).contains(&bits) || exponent.is_empty() {
+                    return None;
+                }
+                Form::Rsa { modulus, exponent }
+            }
+            "EC" if text("crv") == Some("P-256") => {
+                let point = [vec![4], bytes("x")?, bytes("y")?].concat();
+                point::is_on_p256(&point).then_some(Form::P256(point))?
+            }
+            _ => return None,
+        };
+        Some(Self { id, algorithm: text("alg").map(str::to_owned), form })
+    }
+
+    /// Whether it is a key for that algorithm.
+    pub(super) fn fits(&self, algorithm: TokenAlgorithm) -> bool {
+        let is_kind = match algorithm {
+            TokenAlgorithm::Rs256 | TokenAlgorithm::Ps256 => matches!(self.form, Form::Rsa { .. }),
+            TokenAlgorithm::Es256 => matches!(self.form, Form::P256(_)),
+        };
+        is_kind && self.algorithm.as_deref().is_none_or(|only| only == algorithm.name())
+    }
+
+    pub(super) fn verifies(
+        &self,
+        algorithm: TokenAlgorithm,
+        message: &[u8],
+        signature: &[u8],
+    ) -> bool {
+        let rsa = |parameters: &'static RsaParameters| {
+            let Form::Rsa { modulus, exponent } = &self.form else { return false };
+            let key = RsaPublicKeyComponents { n: modulus, e: exponent };
+            key.verify(parameters, message, signature).is_ok()
+        };
+        match algorithm {
+            TokenAlgorithm::Rs256 => rsa(&RSA_PKCS1_2048_8192_SHA256),
+            TokenAlgorithm::Ps256 => rsa(&RSA_PSS_2048_8192_SHA256),
+            TokenAlgorithm::Es256 => {
+                let Form::P256(point) = &self.form else { return false };
+                let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, point);
+                key.verify(message, signature).is_ok()
+            }
+        }
+    }
+}
