@@ -87,9 +87,7 @@ fn source(
 ) -> Option<Source> {
     let path = path::path(name, &mut table, paths, notes);
     let scheme = scheme::scheme(name, &mut table, context.schemes, notes);
-    let scheme = scheme::token_in(scheme, &mut table, notes);
-    let scheme = scheme::tolerance(scheme, &mut table, notes);
-    let scheme = scheme::methods(scheme, &mut table, notes);
+    let scheme = scheme::changed(scheme, &mut table, notes);
     let (scheme, keys_allow) = tokens::tokens(name, scheme, &mut table, notes);
     let sender_entry = table.entry("sender");
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);

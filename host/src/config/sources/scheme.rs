@@ -73,8 +73,19 @@ fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes:
     }
 }
 
+/// Reads the keys of a source that change its scheme, and gives it with those.
+pub(super) fn changed(
+    scheme: Option<Arc<Scheme>>,
+    table: &mut Table<'_>,
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let scheme = token_in(scheme, table, notes);
+    let scheme = tolerance(scheme, table, notes);
+    methods(scheme, table, notes)
+}
+
 /// Reads `tolerance` and gives the scheme with that one.
-pub(super) fn tolerance(
+fn tolerance(
     scheme: Option<Arc<Scheme>>,
     table: &mut Table<'_>,
     notes: &Notes,
@@ -97,7 +108,7 @@ pub(super) fn tolerance(
 }
 
 /// Reads `methods` and gives the scheme with those.
-pub(super) fn methods(
+fn methods(
     scheme: Option<Arc<Scheme>>,
     table: &mut Table<'_>,
     notes: &Notes,
@@ -160,7 +171,7 @@ fn refuse_field_in_path(
 }
 
 /// Reads `token_in` and gives the scheme with that place. Only scheme `token` has one.
-pub(super) fn token_in(
+fn token_in(
     scheme: Option<Arc<Scheme>>,
     table: &mut Table<'_>,
     notes: &Notes,
