@@ -142,7 +142,8 @@ fn notes(config: &Config) -> Vec<String> {
                 );
             }
             Replay::Open => note("a plain secret: anyone who sees one request can send others"),
-            Replay::Id | Replay::Window | Replay::SignedBytes | Replay::Fields => {}
+            Replay::Id | Replay::Window | Replay::SignedBytes | Replay::Fields | Replay::Values => {
+            }
         }
     }
     lines

@@ -167,7 +167,7 @@ fn report(rules: &Rules, request: Request, keys: Option<&KeySet>, explain: bool)
                 return PROBLEMS;
             }
             let number = verified.key() + 1;
-            let by = if scheme.jwt().is_some() {
+            let by = if scheme.has_published_keys() {
                 "a published key".to_owned()
             } else {
                 format!("secret {number}")
@@ -288,7 +288,7 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
     let body_bytes_max = ingest::BODY_BYTES_MAX;
     let is_source = false;
     let (public_url, keys_allow) = (base, Arc::default());
-    let is_complete = scheme.jwt().is_none_or(Jwt::is_complete);
+    let is_complete = scheme.jwt().is_none_or(Jwt::is_complete) && scheme.sns().is_none();
     is_complete
         .then_some(Rules {
             scheme,
@@ -302,7 +302,7 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
         })
         .ok_or_else(|| {
             Failure::usage(format!(
-                "scheme `{name}` needs the audience and claims of a source: use --source NAME"
+                "scheme `{name}` needs what a source says of its sender: use --source NAME"
             ))
         })
 }

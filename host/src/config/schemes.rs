@@ -14,7 +14,8 @@ use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use super::tokens;
 use crate::verify::{
-    Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Stamp, StampIn, Text, TokenIn,
+    Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Sns, Stamp, StampIn, Text,
+    TokenIn,
 };
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, parts, separator, spots, stamp,
@@ -23,6 +24,8 @@ pub(super) use values::{TOLERANCE, methods, refuse_escape};
 
 /// Most schemes in a configuration.
 const SCHEMES_MAX: usize = 100;
+/// Who signs with certificates of their own.
+const CERTIFICATES: [(&str, ()); 1] = [("amazon-sns", ())];
 /// Most versions of a signature.
 const VERSIONS_MAX: usize = 8;
 
@@ -49,7 +52,9 @@ pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
     let remark = table.entry("remark").and_then(|entry| entry.string(notes)).map(str::to_owned);
     let methods = methods(&mut table, notes).unwrap_or_else(|| vec![Method::POST]);
     let token = table.entry("token_in");
+    let certificate = choice(&mut table, "certificate", &CERTIFICATES, notes);
     let (proof, signed_at) = match (token, tokens::of_scheme(&mut table, notes)) {
+        _ if certificate.is_some() => (Some(Proof::Sns(Sns::default())), place),
         (_, Some(jwt)) => (Some(Proof::Jwt(jwt)), place),
         (Some(entry), None) => (token_in(&entry, notes).map(Proof::Token), place),
         (None, None) => signature(name, &mut table, place, notes),

@@ -7,6 +7,7 @@ mod scheme;
 mod secrets;
 mod shared;
 mod tokens;
+mod topics;
 
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
@@ -87,7 +88,7 @@ fn source(
 ) -> Option<Source> {
     let path = path::path(name, &mut table, paths, notes);
     let scheme = scheme::scheme(name, &mut table, context.schemes, notes);
-    let scheme = scheme::changed(scheme, &mut table, notes);
+    let scheme = scheme::changed(name, scheme, &mut table, notes);
     let (scheme, keys_allow) = tokens::tokens(name, scheme, &mut table, notes);
     let sender_entry = table.entry("sender");
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);

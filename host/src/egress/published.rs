@@ -18,7 +18,7 @@ use tokio::time::{Instant, timeout};
 
 use super::{Answer, Client, Outgoing, Settings, TlsUnavailable};
 use crate::model::Cidr;
-use crate::verify::{KeySet, KeyWanted};
+use crate::verify::{KeyKind, KeySet, KeyWanted};
 
 /// Most bytes of what is at an address.
 const KEYS_BYTES_MAX: usize = 256 * 1024;
@@ -34,6 +34,8 @@ const WAITING_MAX: usize = 64;
 const INTERVAL: Duration = Duration::from_secs(30);
 /// The same if it could not be reached, or had no keys.
 const INTERVAL_AFTER_FAILURE: Duration = Duration::from_secs(5);
+/// Between two fetches of certificates that are not known.
+const INTERVAL_OF_CERTIFICATES: Duration = Duration::from_secs(2);
 /// Keys that are used at this age are fetched again.
 const REFRESH_AFTER: Duration = Duration::from_secs(3_600);
 /// Keys of this age are not used any more.
@@ -50,6 +52,7 @@ pub struct PublishedKeys {
     places: Mutex<HashMap<Arc<str>, Place>>,
     fetches: Semaphore,
     waiting: Semaphore,
+    next_certificate: Mutex<Option<Instant>>,
 }
 
 /// Why a request cannot be verified now. The sender is not to blame.
@@ -135,7 +138,19 @@ impl PublishedKeys {
             places: Mutex::default(),
             fetches: Semaphore::new(FETCHES_MAX),
             waiting: Semaphore::new(WAITING_MAX),
+            next_certificate: Mutex::default(),
         }
+    }
+
+    /// What this gives is at each address.
+    #[cfg(test)]
+    pub(crate) fn of(
+        given: impl Fn(&str) -> Result<Bytes, String> + Send + Sync + 'static,
+    ) -> Self {
+        Self::with(Box::new(move |place, _| {
+            let given = given(&place);
+            Box::pin(async move { given })
+        }))
     }
 
     /// The keys at an address. The wanted one is not among them only if they were fetched after this was called.
@@ -173,6 +188,44 @@ impl PublishedKeys {
         }
     }
 
+    /// Asks an address that a verified request names, at most once in each [`INTERVAL`].
+    ///
+    /// # Errors
+    /// It did not answer 200, or there are too many fetches.
+    pub async fn visit(&self, url: &str) -> Result<(), KeyMissing> {
+        let place: Arc<str> = url.into();
+        {
+            let now = Instant::now();
+            let mut places = self.places();
+            if !places.contains_key(&place) {
+                make_room(&mut places);
+            }
+            let known = places.entry(Arc::clone(&place)).or_insert_with(|| Place::new(now));
+            known.used = now;
+            if known.next_fetch > now {
+                let wait = known.next_fetch.duration_since(now);
+                let failure = known.failure.clone();
+                return failure.map_or(Ok(()), |reason| Err(KeyMissing { reason, wait }));
+            }
+            known.next_fetch = now + INTERVAL;
+            known.failure = Some("it has not answered yet".to_owned());
+        }
+        let visited = match self.fetches.try_acquire() {
+            Err(_) => Err("too many fetches run already".to_owned()),
+            Ok(_permit) => {
+                let fetched = (self.fetch)(Arc::clone(&place), Arc::default());
+                let late = || format!("no whole answer within {} s", FETCH_TIME_MAX.as_secs());
+                timeout(FETCH_TIME_MAX, fetched).await.map_err(|_| late()).and_then(|it| it)
+            }
+        };
+        let failure = visited.err();
+        if let Some(known) = self.places().get_mut(&place) {
+            known.failure.clone_from(&failure);
+        }
+        let wait = INTERVAL;
+        failure.map_or(Ok(()), |reason| Err(KeyMissing { reason, wait }))
+    }
+
     fn step(self: &Arc<Self>, wanted: &KeyWanted, allow: &Arc<[Cidr]>) -> Step {
         let now = Instant::now();
         let mut places = self.places();
@@ -181,10 +234,12 @@ impl PublishedKeys {
         }
         let place = places.entry(Arc::clone(&wanted.place)).or_insert_with(|| Place::new(now));
         place.used = now;
+        let is_new_certificate = wanted.kind == KeyKind::Certificate && place.keys.is_none();
         if place.keys.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= KEYS_AGE_MAX) {
             place.keys = None;
         }
         let may_fetch = place.running().is_none() && place.next_fetch <= now;
+        let may_fetch = may_fetch && (!is_new_certificate || self.may_fetch_certificate(now));
         if let Some((keys, at)) = place.having(&wanted.id) {
             let keys = Arc::clone(keys);
             if may_fetch && now.duration_since(*at) >= REFRESH_AFTER {
@@ -201,28 +256,39 @@ impl PublishedKeys {
         }
     }
 
+    /// Whether a certificate that is not known may be fetched now: a request chooses which one of its sender, so all of
+    /// them share an interval.
+    fn may_fetch_certificate(&self, now: Instant) -> bool {
+        let mut next = self.next_certificate.lock().unwrap_or_else(PoisonError::into_inner);
+        let may = next.is_none_or(|next| next <= now);
+        if may {
+            *next = Some(now + INTERVAL_OF_CERTIFICATES);
+        }
+        may
+    }
+
     /// Fetches in the background.
     fn begin(self: &Arc<Self>, place: &mut Place, wanted: &KeyWanted, allow: &Arc<[Cidr]>) {
         let (ended, running) = watch::channel(());
         place.running = Some(running);
         // If the fetch ends without a result.
         place.next_fetch = Instant::now() + INTERVAL;
-        let (keys, allow, place) = (Arc::clone(self), Arc::clone(allow), Arc::clone(&wanted.place));
+        let (keys, allow, wanted) = (Arc::clone(self), Arc::clone(allow), wanted.clone());
         tokio::spawn(async move {
-            let fetched = keys.fetched(&place, allow).await;
-            keys.keep(&place, fetched);
+            let fetched = keys.fetched(&wanted, allow).await;
+            keys.keep(&wanted.place, fetched);
             // The requests that wait go on.
             drop(ended);
         });
     }
 
-    async fn fetched(&self, place: &Arc<str>, allow: Arc<[Cidr]>) -> Result<KeySet, String> {
+    async fn fetched(&self, wanted: &KeyWanted, allow: Arc<[Cidr]>) -> Result<KeySet, String> {
         // The semaphore is never closed.
         let _permit = self.fetches.acquire().await.map_err(|error| error.to_string())?;
-        let text = timeout(FETCH_TIME_MAX, (self.fetch)(Arc::clone(place), allow)).await;
+        let text = timeout(FETCH_TIME_MAX, (self.fetch)(Arc::clone(&wanted.place), allow)).await;
         let text =
             text.map_err(|_| format!("no whole answer within {} s", FETCH_TIME_MAX.as_secs()))??;
-        KeySet::of_json(Arc::clone(place), &text).map_err(|error| error.to_string())
+        KeySet::read(wanted, &text).map_err(|error| error.to_string())
     }
 
     fn keep(&self, place: &str, fetched: Result<KeySet, String>) {

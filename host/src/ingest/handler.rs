@@ -18,7 +18,7 @@ use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{Settings, SourceSettings};
 use super::{decode, handshake};
-use crate::egress::PublishedKeys;
+use crate::egress::{KeyMissing, PublishedKeys};
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
 use crate::normalize::{self, Content, Sender};
@@ -33,7 +33,7 @@ pub struct Ingest {
     pub(super) budget: Budget,
     queue: Arc<dyn Queue>,
     reporter: Reporter,
-    keys: Arc<PublishedKeys>,
+    pub(super) keys: Arc<PublishedKeys>,
 }
 
 /// What became of a request that was not refused.
@@ -208,6 +208,14 @@ impl Ingest {
         let verify = began.map(|began| began.elapsed()).unwrap_or_default();
         gate.verified(Instant::now)?;
         if source.handshake
+            && let Some(address) = verified.subscription()
+        {
+            self.confirm(source, &address).await?;
+            let body = "{\"confirmed\":true}".to_owned();
+            let answer = Answer { content_type: "application/json", body, ..Answer::nothing() };
+            return Ok(Handled::Handshake(source, answer));
+        }
+        if source.handshake
             && let Some(answer) =
                 source.verifier.answer(&verified).map_err(RequestRefusal::Unverified)?
         {
@@ -260,6 +268,19 @@ impl Ingest {
         let Some(wanted) = wanted else { return Ok(None) };
         let keys = self.keys.get(&wanted, &source.keys_allow).await;
         keys.map(Some).map_err(RequestRefusal::KeyMissing)
+    }
+}
+
+impl Ingest {
+    /// Confirms a subscription at the address that the sender has signed.
+    async fn confirm(&self, source: &SourceSettings, address: &str) -> Result<(), RequestRefusal> {
+        let confirmed = Box::pin(self.keys.visit(address)).await;
+        confirmed.map_err(|KeyMissing { reason, wait }| {
+            let reason = format!("the subscription could not be confirmed: {reason}");
+            RequestRefusal::KeyMissing(KeyMissing { reason, wait })
+        })?;
+        tracing::info!(source = %source.name, "confirmed the subscription of a topic");
+        Ok(())
     }
 }
 

@@ -9,8 +9,10 @@ use serde_json::Value;
 
 use super::claim::{behind, single};
 use super::codec::unbase64_url;
-use super::published::{KEY_ID_BYTES_MAX, KeySet, KeyWanted, TokenAlgorithm};
-use super::wanted_token::{Jwt, TOKEN_CHARACTERS_MAX, TOKEN_SKEW_S, Text, WantedClaim};
+use super::published::{KeyKind, KeySet, KeyWanted, TokenAlgorithm};
+use super::wanted_token::{
+    Jwt, KEY_ID_BYTES_MAX, TOKEN_CHARACTERS_MAX, TOKEN_SKEW_S, Text, WantedClaim,
+};
 use super::{TokenRefusal, VerifyRefusal};
 use crate::model::{Timestamp, printable};
 
@@ -64,12 +66,17 @@ impl<'r> Token<'r> {
         let claims = members("payload", body)?;
         check_claims(jwt, &claims, now)?;
         let place = jwt.keys_url.as_deref().ok_or(TokenRefusal::NoKeysUrl)?.into();
-        Ok(Self { signed, signature, algorithm, wanted: KeyWanted { place, id } })
+        Ok(Self {
+            signed,
+            signature,
+            algorithm,
+            wanted: KeyWanted { place, id, kind: KeyKind::Set },
+        })
     }
 
     /// Checks the signature with the keys that are published.
     pub(super) fn check(&self, keys: Option<&KeySet>) -> Result<(), TokenRefusal> {
-        let KeyWanted { place, id } = &self.wanted;
+        let KeyWanted { place, id, .. } = &self.wanted;
         let shown = || place.to_string();
         let keys = keys.filter(|keys| keys.place() == place);
         let keys = keys.ok_or_else(|| TokenRefusal::KeysNotHere { place: shown() })?;

@@ -52,7 +52,7 @@ impl Proof {
     #[must_use]
     pub const fn remark(&self) -> Text {
         Text::Borrowed(match self {
-            Self::Signature(_) => "",
+            Self::Signature(_) | Self::Sns(_) => "",
             Self::Token(_) | Self::Basic => {
                 "a plain secret: anyone who sees one request can send any other"
             }

@@ -3,21 +3,23 @@
 //! Pure: who fetches them hands a [`KeySet`] in. A key that cannot be used is left out, so that a new kind of key among
 //! the others does no harm; a set without a usable key is an error. Limits: [`PUBLISHED_KEYS_MAX`], [`KEY_ID_BYTES_MAX`].
 
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use ring::signature::{
-    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaParameters,
-    RsaPublicKeyComponents, UnparsedPublicKey,
+    ECDSA_P256_SHA256_FIXED, RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+    RSA_PKCS1_2048_8192_SHA256, RSA_PSS_2048_8192_SHA256, RsaParameters, RsaPublicKeyComponents,
+    UnparsedPublicKey,
 };
 use serde_json::Value;
 
 use super::codec::unbase64_url;
-use super::point;
+use super::wanted_token::KEY_ID_BYTES_MAX;
+use super::{certificate, point};
+use crate::model::Timestamp;
 
 /// Most keys that are kept of one address. Vendors publish two to ten.
 pub const PUBLISHED_KEYS_MAX: usize = 64;
-/// Longest name of a key, in bytes.
-pub const KEY_ID_BYTES_MAX: usize = 256;
 /// The bits of an RSA key: the fewest and the most.
 const RSA_BITS: (usize, usize) = (2_048, 8_192);
 
@@ -26,7 +28,20 @@ const RSA_BITS: (usize, usize) = (2_048, 8_192);
 pub struct KeyWanted {
     pub place: Arc<str>,
     pub id: String,
+    pub kind: KeyKind,
 }
+
+/// What is published at an address.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum KeyKind {
+    /// A JSON Web Key Set.
+    Set,
+    /// One certificate, in PEM.
+    Certificate,
+}
+
+/// The name of the key of a certificate.
+pub(super) const CERTIFICATE: &str = "";
 
 /// The keys at one address.
 #[derive(Clone, Debug)]
@@ -41,6 +56,16 @@ pub(super) struct PublishedKey {
     /// The only algorithm that it is for; `None`: any that fits.
     algorithm: Option<String>,
     form: Form,
+    /// When its certificate is valid, in milliseconds since 1970; `None`: it has none.
+    valid: Option<RangeInclusive<i64>>,
+}
+
+/// The hash of an RSA signature with PKCS #1 padding.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum RsaHash {
+    /// Only for Amazon SNS, version 1.
+    Sha1,
+    Sha256,
 }
 
 #[derive(Clone, Debug)]
@@ -84,9 +109,27 @@ pub enum NoKeys {
         "none of its keys can be used: needed are `kid` and an RSA key of 2048 to 8192 bits or a P-256 key, for signatures"
     )]
     NoneUsable,
+    #[error("it is not a certificate in PEM with an RSA key of 2048 to 8192 bits")]
+    NoCertificate,
 }
 
 impl KeySet {
+    /// Reads what is published at an address.
+    ///
+    /// # Errors
+    /// It is something else, or has no key that can be used.
+    pub fn read(wanted: &KeyWanted, text: &[u8]) -> Result<Self, NoKeys> {
+        let place = Arc::clone(&wanted.place);
+        if wanted.kind == KeyKind::Set {
+            return Self::of_json(place, text);
+        }
+        let certificate = certificate::of_pem(text).ok_or(NoKeys::NoCertificate)?;
+        let form = Form::rsa(&certificate.modulus, &certificate.exponent);
+        let form = form.ok_or(NoKeys::NoCertificate)?;
+        let (id, algorithm, valid) = (CERTIFICATE.to_owned(), None, Some(certificate.valid));
+        Ok(Self { place, keys: vec![PublishedKey { id, algorithm, form, valid }] })
+    }
+
     /// Reads a JSON Web Key Set (RFC 7517).
     ///
     /// # Errors
@@ -119,6 +162,27 @@ impl KeySet {
     }
 }
 
+impl Form {
+    /// `None` if the key is too short, or too long for ring.
+    fn rsa(modulus: &[u8], exponent: &[u8]) -> Option<Self> {
+        // ring wants numbers without zeros in front.
+        let number = |bytes: &[u8]| {
+            let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
+            bytes[zeros..].to_vec()
+        };
+        let (modulus, exponent) = (number(modulus), number(exponent));
+        let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
+        let is_usable = (RSA_BITS.0..=RSA_BITS.1).contains(&bits) && !exponent.is_empty();
+        is_usable.then_some(Self::Rsa { modulus, exponent })
+    }
+
+    fn verifies_rsa(&self, how: &'static RsaParameters, message: &[u8], signature: &[u8]) -> bool {
+        let Self::Rsa { modulus, exponent } = self else { return false };
+        let key = RsaPublicKeyComponents { n: modulus, e: exponent };
+        key.verify(how, message, signature).is_ok()
+    }
+}
+
 impl PublishedKey {
     fn of_json(key: &Value) -> Option<Self> {
         let text = |name: &str| key.get(name).and_then(Value::as_str);
@@ -133,27 +197,14 @@ impl PublishedKey {
         }
         let id = text("kid").filter(|id| (1..=KEY_ID_BYTES_MAX).contains(&id.len()))?.to_owned();
         let form = match text("kty")? {
-            "RSA" => {
-                // ring wants numbers without zeros in front.
-                let number = |name| {
-                    let bytes = bytes(name)?;
-                    let zeros = bytes.iter().take_while(|byte| **byte == 0).count();
-                    Some(bytes[zeros..].to_vec())
-                };
-                let (modulus, exponent) = (number("n")?, number("e")?);
-                let bits = modulus.len() * 8 - modulus.first()?.leading_zeros() as usize;
-                if !(RSA_BITS.0..=RSA_BITS.1).contains(&bits) || exponent.is_empty() {
-                    return None;
-                }
-                Form::Rsa { modulus, exponent }
-            }
+            "RSA" => Form::rsa(&bytes("n")?, &bytes("e")?)?,
             "EC" if text("crv") == Some("P-256") => {
                 let point = [vec![4], bytes("x")?, bytes("y")?].concat();
                 point::is_on_p256(&point).then_some(Form::P256(point))?
             }
             _ => return None,
         };
-        Some(Self { id, algorithm: text("alg").map(str::to_owned), form })
+        Some(Self { id, algorithm: text("alg").map(str::to_owned), form, valid: None })
     }
 
     /// Whether it is a key for that algorithm.
@@ -165,17 +216,27 @@ impl PublishedKey {
         is_kind && self.algorithm.as_deref().is_none_or(|only| only == algorithm.name())
     }
 
+    /// Whether it has no certificate, or one that is valid at that time.
+    pub(super) fn is_valid_at(&self, time: Timestamp) -> bool {
+        let time = i64::try_from(time.as_millis()).unwrap_or(i64::MAX);
+        self.valid.as_ref().is_none_or(|valid| valid.contains(&time))
+    }
+
+    pub(super) fn verifies_rsa(&self, hash: RsaHash, message: &[u8], signature: &[u8]) -> bool {
+        let how = match hash {
+            RsaHash::Sha1 => &RSA_PKCS1_2048_8192_SHA1_FOR_LEGACY_USE_ONLY,
+            RsaHash::Sha256 => &RSA_PKCS1_2048_8192_SHA256,
+        };
+        self.form.verifies_rsa(how, message, signature)
+    }
+
     pub(super) fn verifies(
         &self,
         algorithm: TokenAlgorithm,
         message: &[u8],
         signature: &[u8],
     ) -> bool {
-        let rsa = |parameters: &'static RsaParameters| {
-            let Form::Rsa { modulus, exponent } = &self.form else { return false };
-            let key = RsaPublicKeyComponents { n: modulus, e: exponent };
-            key.verify(parameters, message, signature).is_ok()
-        };
+        let rsa = |how: &'static RsaParameters| self.form.verifies_rsa(how, message, signature);
         match algorithm {
             TokenAlgorithm::Rs256 => rsa(&RSA_PKCS1_2048_8192_SHA256),
             TokenAlgorithm::Ps256 => rsa(&RSA_PSS_2048_8192_SHA256),

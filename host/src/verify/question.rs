@@ -175,7 +175,7 @@ impl Scheme {
                 url::parameter(uri.query().unwrap_or_default(), name).next().is_some()
             }
             Proof::Basic | Proof::Jwt(_) => has(&http::header::AUTHORIZATION),
-            Proof::None => false,
+            Proof::Sns(_) | Proof::None => false,
         }
     }
 }

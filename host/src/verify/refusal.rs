@@ -2,7 +2,7 @@
 
 use http::HeaderName;
 
-use super::TokenRefusal;
+use super::{SnsRefusal, TokenRefusal};
 
 /// Why a request is refused. Contains names, places and numbers, never a secret or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -76,6 +76,8 @@ pub enum VerifyRefusal {
     Basic,
     #[error(transparent)]
     Jwt(#[from] TokenRefusal),
+    #[error(transparent)]
+    Sns(#[from] SnsRefusal),
     #[error("the token to answer is not 1 to 128 characters of A-Z a-z 0-9 _ and -")]
     Challenge,
     #[error(
@@ -111,6 +113,7 @@ impl VerifyRefusal {
                 | Self::Token
                 | Self::Basic
                 | Self::Jwt(TokenRefusal::Mismatch)
+                | Self::Sns(SnsRefusal::Mismatch)
         )
     }
 }

@@ -1,7 +1,6 @@
 //! Why a token of a sender is refused: one line for the log. The sender does not see it.
 
-use super::published::KEY_ID_BYTES_MAX;
-use super::wanted_token::{TOKEN_CHARACTERS_MAX, TOKEN_SKEW_S};
+use super::wanted_token::{KEY_ID_BYTES_MAX, TOKEN_CHARACTERS_MAX, TOKEN_SKEW_S};
 
 /// Why a JSON Web Token does not prove who sent a request. Contains what the source demands, and nothing of the token.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]

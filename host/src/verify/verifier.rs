@@ -16,7 +16,7 @@ use super::published::{KeySet, KeyWanted};
 use super::question::Question;
 use super::refusal::VerifyRefusal;
 use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
-use super::{codec, key_kind, spot, stamp, url};
+use super::{codec, key_kind, sns, spot, stamp, url};
 use crate::model::{Request, Secret, Timestamp};
 
 /// Most secrets of one source: enough to rotate them. Each costs one hash per request.
@@ -87,6 +87,14 @@ impl Verified {
     #[must_use]
     pub const fn key(&self) -> u16 {
         self.key
+    }
+}
+
+impl Verified {
+    /// The address that confirms the subscription that this request asks about; `None` if it brings events.
+    #[must_use]
+    pub fn subscription(&self) -> Option<String> {
+        sns::Message::read(self.scheme.sns()?, &self.request).ok()?.confirm
     }
 }
 
@@ -197,14 +205,15 @@ impl Verifier {
             Proof::Token(place) => self.check_token(place, headers, query).map(|_| ()),
             Proof::Basic => self.check_basic(headers).map(|_| ()),
             Proof::Jwt(jwt) => Token::read(jwt, headers, now).map(|_| ()),
-            Proof::None => Ok(()),
+            // Everything is in the body.
+            Proof::Sns(_) | Proof::None => Ok(()),
         }
     }
 
     /// Whether requests are verified with keys that their sender publishes.
     #[must_use]
     pub fn needs_published_keys(&self) -> bool {
-        self.scheme.jwt().is_some()
+        self.scheme.has_published_keys()
     }
 
     /// The published key that this request needs. Everything else that can be checked without it is right.
@@ -212,8 +221,13 @@ impl Verifier {
     /// # Errors
     /// The reason why the request cannot be trusted, whatever keys are published.
     pub fn wanted_key(&self, request: &Request) -> Result<Option<KeyWanted>, VerifyRefusal> {
-        let Some(jwt) = self.scheme.jwt() else { return Ok(None) };
-        Ok(Some(Token::read(jwt, &request.headers, request.received_at)?.wanted))
+        match &self.scheme.proof {
+            Proof::Jwt(jwt) => {
+                Ok(Some(Token::read(jwt, &request.headers, request.received_at)?.wanted))
+            }
+            Proof::Sns(topics) => Ok(Some(sns::Message::read(topics, request)?.wanted)),
+            _ => Ok(None),
+        }
     }
 
     /// Verifies a request as of its `received_at`, without published keys.
@@ -249,6 +263,10 @@ impl Verifier {
             Proof::Basic => self.check_basic(&request.headers)?,
             Proof::Jwt(jwt) => {
                 Token::read(jwt, &request.headers, request.received_at)?.check(keys)?;
+                0
+            }
+            Proof::Sns(topics) => {
+                sns::Message::read(topics, &request)?.check(keys, &request)?;
                 0
             }
             Proof::None => 0,

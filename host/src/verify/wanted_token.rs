@@ -9,6 +9,8 @@ pub(super) type Text = Cow<'static, str>;
 
 /// Longest token, in characters.
 pub const TOKEN_CHARACTERS_MAX: usize = 8_192;
+/// Longest name of a key, in bytes.
+pub const KEY_ID_BYTES_MAX: usize = 256;
 /// Most claims of a token that a source demands.
 pub const CLAIMS_MAX: usize = 16;
 /// How far the sender's clock and ours may differ, in seconds.

@@ -136,7 +136,7 @@ impl Plan {
             Proof::Token(TokenIn::Header(name)) => format!("  sent in  the header {name}\n"),
             Proof::Token(TokenIn::Query(name)) => format!("  sent in  the query, as {name}=\n"),
             Proof::Basic => "  sent as  user and password, with `:` between them\n".to_owned(),
-            Proof::Signature(_) | Proof::Jwt(_) | Proof::None => String::new(),
+            Proof::Signature(_) | Proof::Jwt(_) | Proof::Sns(_) | Proof::None => String::new(),
         }
     }
 }

@@ -102,6 +102,7 @@ Other places and forms, which built-in vendors use:
   is read for type, severity, title and so on, and copies are identified by the signed values alone.
 - `token_in = "header:NAME"` or `"query:NAME"` instead of everything else: a plain token, no signature.
 - `keys_url`, `issuer`, `audience`, `claims` and `source_claims` instead of everything else: JSON Web Tokens, see below.
+- `certificate = "amazon-sns"` instead of everything else: messages of Amazon SNS, see below.
 - `time = ["header:A", "header:B"]`: the first one that is sent counts.
 - `versions = [{ prefix = "v1,", algorithm = "hmac-sha256", key = "base64:whsec_" }, …]` instead of `prefix`,
   `algorithm` and `key`: several kinds of signature, of which one must match.
@@ -124,6 +125,9 @@ claims.email = "push@example-project.iam.gserviceaccount.com"
 [sources.azure-event-grid]
 audience = "api://11111111-1111-1111-1111-111111111111"
 issuer = "https://sts.windows.net/22222222-2222-2222-2222-222222222222/"
+
+[sources.amazon-sns]
+topics = "arn:aws:sns:eu-west-1:111122223333:alarms"
 
 [sources.builds]
 scheme = "jwt"
@@ -148,6 +152,13 @@ claims = { sub = ["build-1", "build-2"], "azp|appid" = "hooks", email_verified =
   at most every 30 s (5 s after a failure), and again after an hour; keys that cannot be fetched again are used for a day. A
   request waits up to 6 s for its key (64 requests at once). If it does not come it gets 503 with `Retry-After`, so that the
   sender repeats it; 401 only if the keys were fetched after it came and its key is not among them.
+- **Amazon SNS** (`amazon-sns`) signs values of the body with a certificate. Any customer of Amazon can have it sign messages,
+  so the source lists `topics = "arn:aws:sns:REGION:ACCOUNT:NAME"` (up to 100), and `check` refuses one without. `SigningCertURL`
+  must be, to the letter, `https://sns.REGION.amazonaws.com/SimpleNotificationService-….pem` with the topic's region (in China
+  `.com.cn`); certificates that are not known are fetched at most every 2 s. Only `Type`, `MessageId`, `TopicArn`, `Timestamp`,
+  `Message` and `Subject` are signed, so nothing else is read, and each of them may be there once. A subscription of a listed
+  topic is confirmed (`handshake = false` turns that off; then it is an event): its `SubscribeURL`, which must be of the same host
+  and is signed, is asked once in 30 s. Raw message delivery is not signed: use `token`.
 - `dispatcher verify --source NAME` fetches the keys, too, and `--explain` shows what a token says. `dispatcher send` and
   `sign` cannot sign for such a source: only the sender has the private key.
 "#;
@@ -195,8 +206,8 @@ fn page() -> String {
         "\n`token` takes `token_in = \"header:NAME\"` or `\"query:NAME\"`; without it, the token is in \
          `Authorization`, after `Bearer` or alone. The secret of `basic` is `user:password`. `none` accepts \
          every request and must be written out.\n\n\
-         Not supported: CrowdStrike Falcon, because the sources about it contradict each other; PayPal and Amazon \
-         SNS, which sign with certificates that would have to be fetched.\n",
+         Not supported: CrowdStrike Falcon, because the sources about it contradict each other; PayPal, \
+         whose signature covers only a CRC-32 of the body.\n",
     );
     page.push_str(OWN);
     page.push_str(PUBLISHED);

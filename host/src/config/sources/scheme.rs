@@ -10,6 +10,7 @@ use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
 use super::super::schemes::{self, TOLERANCE};
 use super::super::vendors;
+use super::topics::topics;
 use crate::verify::{self, Part, Place, Proof, Scheme, Spot, StampIn, TokenIn};
 
 const LIST_OF_SCHEMES: &str = "`dispatcher verify --list` names every built-in scheme; your own schemes are tables [schemes.NAME]";
@@ -75,13 +76,15 @@ fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes:
 
 /// Reads the keys of a source that change its scheme, and gives it with those.
 pub(super) fn changed(
+    name: &str,
     scheme: Option<Arc<Scheme>>,
     table: &mut Table<'_>,
     notes: &Notes,
 ) -> Option<Arc<Scheme>> {
     let scheme = token_in(scheme, table, notes);
     let scheme = tolerance(scheme, table, notes);
-    methods(scheme, table, notes)
+    let scheme = methods(scheme, table, notes);
+    topics(name, scheme, table, notes)
 }
 
 /// Reads `tolerance` and gives the scheme with that one.

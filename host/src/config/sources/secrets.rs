@@ -123,7 +123,7 @@ pub(super) fn secrets(
     };
     if open {
         let title = format!("source `{name}` has secrets, but its scheme uses none");
-        let is_published = scheme.is_some_and(|scheme| scheme.jwt().is_some());
+        let is_published = scheme.is_some_and(Scheme::has_published_keys);
         let label =
             if is_published { "the sender's published keys verify" } else { "nothing is verified" };
         let problem = Problem::error(title).at(entry.key.clone(), label);

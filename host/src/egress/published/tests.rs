@@ -4,6 +4,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 
 use tokio::time::advance;
 
+use crate::verify::KeyKind;
+
 use super::*;
 
 const KEY: &str = r#"{"kty":"EC","crv":"P-256","kid":"one","x":"axfR8uEsQkf4vOblY6RA8ncDfYEt6zOg9KE5RdiYwpY","y":"T-NC4v4af5uO5-tKfA-eFivOM1drMV7Oy7ZAaDe_UfU"}"#;
@@ -64,7 +66,7 @@ impl Server {
 }
 
 fn key(id: &str) -> KeyWanted {
-    KeyWanted { place: PLACE.into(), id: id.to_owned() }
+    KeyWanted { place: PLACE.into(), id: id.to_owned(), kind: KeyKind::Set }
 }
 
 async fn get(keys: &Arc<PublishedKeys>, id: &str) -> Result<Arc<KeySet>, KeyMissing> {
@@ -172,7 +174,7 @@ async fn few_fetches_run_at_once_and_the_addresses_that_are_kept_are_bounded() {
     let (server, keys) = Server::start(Given::Keys);
     for number in 0..PLACES_MAX + 100 {
         let place = format!("https://keys.example.org/{number}").into();
-        let wanted = KeyWanted { place, id: "one".to_owned() };
+        let wanted = KeyWanted { place, id: "one".to_owned(), kind: KeyKind::Set };
         let keys = Arc::clone(&keys);
         tokio::spawn(async move { keys.get(&wanted, &Arc::default()).await });
     }

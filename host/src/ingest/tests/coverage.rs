@@ -238,7 +238,9 @@ fn every_vendor_that_signs_its_content_is_tried() {
     let vendors = SIGNED.iter().filter(|signed| signed.vendor != own::NAME);
     let tried: BTreeSet<&str> = vendors.map(|signed| signed.vendor).collect();
     let expected: BTreeSet<&str> = vendors::all()
-        .filter(|vendor| vendor.scheme().is_some() && !SIGN_NOTHING.contains(&vendor.name))
+        // Those with published keys sign nothing that a test could send: `verify` and `published` have keys for them.
+        .filter(|vendor| vendor.scheme().is_some_and(|scheme| scheme.has_secrets()))
+        .filter(|vendor| !SIGN_NOTHING.contains(&vendor.name))
         .map(|vendor| vendor.name)
         .collect();
     assert_eq!(tried, expected);
