@@ -62,6 +62,8 @@ pub struct KeyMissing {
     pub reason: String,
     /// When the sender should try again.
     pub wait: Duration,
+    /// Whether something failed, and not only that a request names a key that was not there a moment ago.
+    pub is_failure: bool,
 }
 
 /// What is known of an address.
@@ -99,7 +101,7 @@ impl Place {
                 "the key is not among those that were fetched from {place} a moment ago; they are fetched again later"
             ),
         };
-        KeyMissing { reason, wait }
+        KeyMissing { reason, wait, is_failure: self.failure.is_some() }
     }
 }
 
@@ -171,6 +173,7 @@ impl PublishedKeys {
         let late = |what| KeyMissing {
             reason: format!("{what} the sender's keys from {place}"),
             wait: INTERVAL_AFTER_FAILURE,
+            is_failure: true,
         };
         let Ok(_permit) = self.waiting.try_acquire() else {
             return Err(late("too many requests wait already for"));
@@ -205,7 +208,8 @@ impl PublishedKeys {
             if known.next_fetch > now {
                 let wait = known.next_fetch.duration_since(now);
                 let failure = known.failure.clone();
-                return failure.map_or(Ok(()), |reason| Err(KeyMissing { reason, wait }));
+                let missing = |reason| Err(KeyMissing { reason, wait, is_failure: true });
+                return failure.map_or(Ok(()), missing);
             }
             known.next_fetch = now + INTERVAL;
             known.failure = Some("it has not answered yet".to_owned());
@@ -223,7 +227,7 @@ impl PublishedKeys {
             known.failure.clone_from(&failure);
         }
         let wait = INTERVAL;
-        failure.map_or(Ok(()), |reason| Err(KeyMissing { reason, wait }))
+        failure.map_or(Ok(()), |reason| Err(KeyMissing { reason, wait, is_failure: true }))
     }
 
     fn step(self: &Arc<Self>, wanted: &KeyWanted, allow: &Arc<[Cidr]>) -> Step {

@@ -275,9 +275,9 @@ impl Ingest {
     /// Confirms a subscription at the address that the sender has signed.
     async fn confirm(&self, source: &SourceSettings, address: &str) -> Result<(), RequestRefusal> {
         let confirmed = Box::pin(self.keys.visit(address)).await;
-        confirmed.map_err(|KeyMissing { reason, wait }| {
+        confirmed.map_err(|KeyMissing { reason, wait, is_failure }| {
             let reason = format!("the subscription could not be confirmed: {reason}");
-            RequestRefusal::KeyMissing(KeyMissing { reason, wait })
+            RequestRefusal::KeyMissing(KeyMissing { reason, wait, is_failure })
         })?;
         tracing::info!(source = %source.name, "confirmed the subscription of a topic");
         Ok(())

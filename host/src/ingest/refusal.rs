@@ -131,8 +131,11 @@ impl RequestRefusal {
 
     /// Whether the daemon is the cause, and not the sender.
     pub(super) const fn is_ours(&self) -> bool {
-        let is_path = matches!(self, Self::PathAfterChange { .. });
-        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE) && !is_path
+        match self {
+            Self::PathAfterChange { .. } => false,
+            Self::KeyMissing(missing) => missing.is_failure,
+            _ => matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE),
+        }
     }
 
     /// What there was too little of, if that is why.

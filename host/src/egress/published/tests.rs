@@ -83,6 +83,7 @@ async fn keys_that_do_not_exist_cause_one_fetch_in_each_interval() {
             let missing = get(&keys, &format!("forged-{number}")).await.unwrap_err();
             assert!(missing.reason.contains("not among those that were fetched"), "{missing}");
             assert!(missing.wait <= INTERVAL && !missing.wait.is_zero());
+            assert!(!missing.is_failure, "a stranger causes no error of ours");
             assert!(get(&keys, "one").await.is_ok(), "others are served");
         }
         assert_eq!(server.fetches(), round);
@@ -159,7 +160,7 @@ async fn a_failure_is_ours_and_is_repeated_after_its_own_interval() {
             for _ in 0..100 {
                 let missing = get(&keys, "one").await.unwrap_err();
                 assert!(missing.reason.contains(reason), "{missing}");
-                assert!(missing.reason.contains(PLACE), "{missing}");
+                assert!(missing.reason.contains(PLACE) && missing.is_failure, "{missing}");
             }
             assert_eq!(server.fetches(), round, "{reason}");
             advance(INTERVAL_AFTER_FAILURE).await;
