@@ -171,3 +171,53 @@ fn a_misspelt_plugin_name_gets_a_suggestion() {
     daemon.wait_delivered("audit-log", &ids);
     assert!(daemon.log().contains("did you mean `file-log`?"));
 }
+
+#[test]
+fn a_file_that_is_refused_before_its_name_is_read_is_named_by_every_command() {
+    let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let beside = PathBuf::from(daemon.command(&[]).get_program());
+    let beside = beside.parent().unwrap().to_owned();
+    let drop_in = daemon.home().join("plugins.d");
+    fs::create_dir_all(&drop_in).unwrap();
+    fs::write(drop_in.join("aaa.so"), "another file that cannot be used").unwrap();
+    let files = [
+        (drop_in.join("libdispatcher_tell.so"), "tell", ""),
+        (drop_in.join("libtell2.so"), "tell2", "<html>not found</html>"),
+        (beside.join("libdispatcher_tell3.so"), "tell3", ""),
+        (beside.join("libtell4.so"), "tell4", "text"),
+        (beside.join("libdispatcher_http.so"), "http", ""),
+    ];
+    for (path, name, content) in &files {
+        // The file of a shipped plugin is a link to the one that other tests use.
+        let _ = fs::remove_file(path);
+        fs::write(path, content).unwrap();
+        daemon.configure(|setup| setup.target_of(&format!("to-{name}"), name, ""));
+    }
+    let check = text(daemon.command(&["check"]).output().unwrap().stdout);
+    let reload = text(daemon.command(&["reload"]).output().unwrap().stdout);
+    let list = text(daemon.command(&["plugin", "list"]).output().unwrap().stdout);
+    assert!(daemon.terminate().success());
+    daemon.start();
+    let log = daemon.log();
+    let status = text(daemon.command(&["status"]).output().unwrap().stdout);
+    for (path, name, _) in &files {
+        let attempt = daemon.command(&["try", &format!("to-{name}")]).output().unwrap();
+        let attempt = text([attempt.stdout, attempt.stderr].concat());
+        let (file, why) = (path.display(), "not a shared library (not an ELF file)");
+        let line = format!("plugin `{name}` is refused: {file}: {why}");
+        let shown = [
+            ("check", &check),
+            ("reload", &reload),
+            ("try", &attempt),
+            ("run", &log),
+            ("status", &status),
+        ];
+        for (command, shown) in shown {
+            assert!(shown.contains(&line), "{command} {name}: {shown}");
+        }
+        assert!(
+            list.contains(&format!("not usable: {file}: {why}")) == (*name != "tell4"),
+            "{list}"
+        );
+    }
+}

@@ -354,6 +354,10 @@ fn an_older_segment_that_is_removed_while_the_daemon_runs_is_noticed_until_it_is
         status.contains(&named).then_some(())
     });
     assert_eq!(daemon.post(&body(&events("refused", 1))).status, 503);
+    let found = exits(&daemon, &["events", "--max", "9999"], 0);
+    let name = path.file_name().unwrap().to_str().unwrap();
+    let words = format!("1 place of the log cannot be read: {name} is gone: put it back, or stop ");
+    assert!(found.contains(&words) && found.lines().count() > 9, "{found}");
     std::fs::rename(&away, path).unwrap();
     let later = body(&events("later", 1));
     wait_for("requests are accepted", || (daemon.post(&later).status == 200).then_some(()));

@@ -53,6 +53,8 @@ fn an_emptied_configuration_does_not_come_into_force() {
         let ids = events(&format!("after-{at}"), 1);
         assert_eq!(daemon.post(&body(&ids)).status, 200);
         daemon.wait_delivered("audit-log", &ids);
+        let answer = daemon.client().send("POST", "/other", &[], b"{}").unwrap();
+        assert_eq!(answer.status, 503, "the next reload may bring the source");
     }
     let (code, text) = run_after(&daemon, &["reload", "--allow-empty"], empty);
     assert_eq!(code, Some(0), "{text}");
@@ -78,7 +80,9 @@ fn only_regular_files_that_not_everyone_may_change_are_read() {
         fs::write(path, "").unwrap();
         fs::set_permissions(path, fs::Permissions::from_mode(0o666)).unwrap();
     };
-    let kinds: [(Change<'_>, &str); 5] = [
+    let dangling = |path: &Path| symlink("nowhere", path).unwrap();
+    let kinds: [(Change<'_>, &str); 6] = [
+        (&dangling, "it is a link to something that does not exist; repair the link, or remove it"),
         (&fifo, "it is a pipe (FIFO); put a regular file there, or a link to one"),
         (&socket, "it is a socket; put a regular file there, or a link to one"),
         (&folder, "it is a folder; put a regular file there, or a link to one"),
@@ -93,7 +97,9 @@ fn only_regular_files_that_not_everyone_may_change_are_read() {
                 Err(_) => fs::remove_file(&path),
                 removed => removed,
             };
-            for (command, expected) in [("check", 1), ("reload", 1), ("run", 78)] {
+            // Another source works, so a secret stops only its own.
+            let started = if name == "secret" { None } else { Some(("run", 78)) };
+            for (command, expected) in [("check", 1), ("reload", 1)].into_iter().chain(started) {
                 let (code, text) = run_after(&daemon, &[command], |_| {
                     let _ = remove();
                     make(&path);

@@ -66,7 +66,7 @@ fn a_wrong_configuration_is_refused_with_every_problem_at_once() {
 }
 
 #[test]
-fn a_missing_or_empty_secret_refuses_to_start() {
+fn without_any_secret_the_daemon_does_not_start() {
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
     assert!(daemon.terminate().success());
     for secrets in ["env:NOT_SET", "literal:", "file:missing"] {

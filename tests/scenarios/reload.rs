@@ -133,6 +133,43 @@ fn a_wrong_file_under_load_changes_nothing_loses_nothing_and_every_problem_is_in
 }
 
 #[test]
+fn a_sender_that_calls_while_a_reload_still_reads_should_try_again() {
+    let daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();
+    let body = body(&events("late", 1));
+    let signature = signature(SECRET, &body);
+    let headers = [("x-sqreen-integrity", signature.as_bytes())];
+    let post = || daemon.client().send("POST", "/late", &headers, &body).unwrap();
+    assert_eq!(post().status, 404);
+    let with_source = Daemon::new().source("sqreen", SECRET).source("late", SECRET);
+    let file = with_source.log("audit-log").write(daemon.home());
+    let is_over = AtomicBool::new(false);
+    let answers = std::thread::scope(|scope| {
+        // A file that is being saved all the time holds the reload open for a while.
+        scope.spawn(|| {
+            while !is_over.load(Ordering::Relaxed) {
+                let file = fs::File::options().append(true).open(&file).unwrap();
+                file.set_modified(std::time::SystemTime::now()).unwrap();
+            }
+        });
+        scope.spawn(|| daemon.reload_what_is_there());
+        let mut answers = Vec::new();
+        wait_for("the new source", || {
+            let answer = post();
+            let again = answer.header("retry-after").is_some();
+            answers.push((answer.status, again));
+            (answer.status == 200 || answers.len() > 100_000).then_some(())
+        });
+        is_over.store(true, Ordering::Relaxed);
+        answers
+    });
+    // Until the signal has arrived, and then until the new configuration is in force.
+    let unknown = answers.iter().take_while(|answer| **answer == (404, false)).count();
+    let reading = answers[unknown..].iter().take_while(|answer| **answer == (503, true)).count();
+    assert!(reading > 0, "{answers:?}");
+    assert_eq!(answers[unknown + reading..], [(200, false)]);
+}
+
+#[test]
 fn a_secret_is_rotated_without_a_request_refused() {
     let two = "secrets = [\"file:old\", \"env:NEW\"]\npath = \"/sqreen\"";
     let mut daemon = Daemon::new().source("sqreen", SECRET).log("audit-log").start();

@@ -2,7 +2,7 @@
 
 use http::StatusCode;
 
-use super::wire::unreadable_places;
+use super::wire::Unread;
 use super::{BODY_BYTES_MAX, COMMANDS_RESERVED, IDS_MAX, TEXT_BYTES_MAX};
 use crate::model::{InvalidEventId, REASON_BYTES_MAX, counted};
 use crate::route::InvalidPattern;
@@ -23,15 +23,12 @@ pub(super) enum RequestError {
         "unknown source {name:?}; configured: {configured}; {NO_SOURCE} for requests to unknown paths"
     )]
     UnknownSource { name: String, configured: String },
-    #[error(
-        "no stored event is of source {name:?}{}; configured: {configured}",
-        as_far_as(*unreadable)
-    )]
+    #[error("no stored event is of source {name:?}{}; configured: {configured}", as_far_as(unread))]
     NoEventsOf {
         name: String,
         configured: String,
-        /// Places of the log that cannot be read, and may have some.
-        unreadable: u64,
+        /// What cannot be read, and may have some.
+        unread: Box<Unread>,
     },
     #[error("unknown severity {word:?}: critical, error, warning or info")]
     UnknownSeverity { word: String },
@@ -99,10 +96,10 @@ pub(super) enum RequestError {
 }
 
 /// What limits the answer, if anything does.
-fn as_far_as(unreadable: u64) -> String {
-    match unreadable {
-        0 => String::new(),
-        n => format!(", as far as the log can be read ({})", unreadable_places(n)),
+fn as_far_as(unread: &Unread) -> String {
+    match unread.is_nothing() {
+        true => String::new(),
+        false => format!(", as far as the log can be read ({unread})"),
     }
 }
 

@@ -12,7 +12,7 @@ use super::error::RequestError;
 use super::explain::kind;
 use super::refused::configured;
 use super::view::Inner;
-use super::wire::{EventLine, EventPage, FateKind};
+use super::wire::{EventLine, EventPage, FateKind, Unread};
 use super::{PAGE_MAX, SEARCH_BYTES_MAX, TEXT_BYTES_MAX};
 use crate::model::{EventId, Severity, StoredEvent, TargetNumber, Timestamp};
 use crate::route::TypePattern;
@@ -130,8 +130,8 @@ pub(super) async fn events(inner: &Inner, asked: Asked) -> Result<EventPage, Req
         && page.next.is_none()
     {
         let (name, configured) = (name.to_owned(), configured(inner));
-        let unreadable = unreadable(&page, None);
-        return Err(RequestError::NoEventsOf { name, configured, unreadable });
+        let unread = Box::new(unread(&page, None));
+        return Err(RequestError::NoEventsOf { name, configured, unread });
     }
     let ids: Vec<EventId> = page.events.iter().map(|event| event.id).collect();
     let mut events = lines(inner, std::mem::take(&mut page.events));
@@ -146,14 +146,19 @@ pub(super) async fn events(inner: &Inner, asked: Asked) -> Result<EventPage, Req
         next: next.map(|id| id.to_string()),
         is_cut,
         back_to: page.back_to.map(|at| at.to_string()),
-        unreadable: unreadable(&page, next),
+        unread: unread(&page, next),
     })
 }
 
-/// How many places cannot be read before the next page begins, which counts its own.
-fn unreadable(page: &SearchPage, next: Option<EventId>) -> u64 {
-    let is_of_this = |place: &&u64| next.is_none_or(|next| **place >= next.number());
-    page.unreadable.iter().filter(is_of_this).count() as u64
+/// What cannot be read before the next page begins, which counts its own.
+fn unread(page: &SearchPage, next: Option<EventId>) -> Unread {
+    let is_of_this = |place: u64| next.is_none_or(|next| place >= next.number());
+    let files = page.files.iter().filter(|(place, _)| is_of_this(*place));
+    Unread {
+        places: page.unreadable.iter().filter(|place| is_of_this(**place)).count() as u64,
+        files: files.map(|(_, why)| why.clone()).collect(),
+        left_out: page.left_out.clone(),
+    }
 }
 
 /// How many of the events, at least one, fit into an answer: each has the names of its targets.
@@ -168,16 +173,16 @@ fn fitting(events: &[EventLine]) -> usize {
     fits.count().max(1)
 }
 
-/// The newest events that one page finds, and how many places among them cannot be read.
+/// The newest events that one page finds, and what among them cannot be read.
 pub(super) async fn newest(
     inner: &Inner,
     max: usize,
-) -> Result<(Vec<EventLine>, u64), RequestError> {
+) -> Result<(Vec<EventLine>, Unread), RequestError> {
     let wanted = Box::new(|_: &_, _: &_| true);
     let search = Search { before: None, since: None, wanted, max, bytes_max: SEARCH_BYTES_MAX };
     let page = inner.queue.search(search).await?;
-    let unreadable = unreadable(&page, page.next);
-    Ok((lines(inner, page.events), unreadable))
+    let unread = unread(&page, page.next);
+    Ok((lines(inner, page.events), unread))
 }
 
 /// Those of the events that are stored.

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 
 use super::COUNTERS_MAX;
 use super::condition::condition;
-use super::view::{Inner, TargetView};
+use super::view::{Inner, SourceView, TargetView};
 use super::wire::{Condition, SourceStatus, Status, TargetStatus};
 use crate::model::{Timestamp, counted};
 use crate::store::{Full, Rebuilding};
@@ -32,12 +32,19 @@ pub(super) fn status(inner: &Inner) -> Status {
         last_event: history.last_event_ms(&source.name).map(time),
         refused: history.refused_count(&source.name),
         duplicates: history.duplicates(&source.name),
+        unusable: source.unusable.as_deref().map(str::to_owned),
     });
     let (mut state, mut well) = summary(&targets);
     if let Some(Full { reason, refused, .. }) = inner.queue.full() {
         well = false;
         state = format!("requests are refused ({refused} so far): {reason}; {state}");
     }
+    for SourceView { name, unusable, .. } in &view.sources {
+        let Some(reason) = unusable else { continue };
+        well = false;
+        state = format!("source {name} refuses every request: {reason}; {state}");
+    }
+    let config = inner.host.in_force();
     let reload = inner.host.last_reload();
     if reload.as_ref().is_some_and(|reload| reload.refused.is_some()) {
         well = false;
@@ -67,7 +74,17 @@ pub(super) fn status(inner: &Inner) -> Status {
     well &= !now;
     state.push_str(&text);
     let (log_lines_dropped, sources) = (dropped.all, sources.collect());
-    Status { state, well, sources, targets, reload, overload, last_overload, log_lines_dropped }
+    Status {
+        state,
+        well,
+        sources,
+        targets,
+        config,
+        reload,
+        overload,
+        last_overload,
+        log_lines_dropped,
+    }
 }
 
 /// What was refused for lack of room.

@@ -17,7 +17,7 @@ use tokio::task::AbortHandle;
 use tokio::time::timeout;
 
 use super::view::Inner;
-use super::wire::{EventLine, Refusal, TailLine, unreadable_places};
+use super::wire::{EventLine, Refusal, TailLine};
 use super::{LAST_MAX, TAIL_BYTES_MAX, events, refused};
 use crate::model::Timestamp;
 use crate::telemetry::{NO_SOURCE, Note, StoredNote};
@@ -59,8 +59,8 @@ pub(super) async fn lines(inner: &Arc<Inner>, last: usize) -> Lines {
 /// first line says so.
 async fn before(inner: &Inner, last: usize) -> Vec<TailLine> {
     let (found, missing) = match in_time(events::newest(inner, last)).await {
-        Ok((found, 0)) => (found, None),
-        Ok((found, places)) => (found, Some(unreadable_places(places))),
+        Ok((found, unread)) if unread.is_nothing() => (found, None),
+        Ok((found, unread)) => (found, Some(unread.to_string())),
         Err(why) => (Vec::new(), Some(why)),
     };
     let refusals = refused::list(inner, None).unwrap_or_default().into_iter();

@@ -16,6 +16,8 @@ pub struct SourceView {
     pub name: Arc<str>,
     /// The URL for the sender.
     pub address: String,
+    /// Why it refuses every request.
+    pub unusable: Option<Arc<str>>,
 }
 
 /// Where a target stands in the configuration.
@@ -78,6 +80,9 @@ pub trait Host: Send + Sync + 'static {
     /// Reads the configuration again. Blocks; `None` when the daemon is stopping.
     /// `allow_empty`: also one without any source or target.
     fn reload(&self, allow_empty: bool) -> Option<wire::Reload>;
+
+    /// The configuration in force.
+    fn in_force(&self) -> Option<wire::InForce>;
 
     /// The outcome of the last reload.
     fn last_reload(&self) -> Option<wire::Reload>;

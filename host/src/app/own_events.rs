@@ -115,6 +115,9 @@ fn title(alarm: &Alarm) -> String {
             format!("{count} requests to source {subject} were refused, the last: {reason}")
         }
         (AlarmKind::SourceSilent, _) => format!("source {subject} is silent: {reason}"),
+        (AlarmKind::SourceUnusable, _) => {
+            format!("source {subject} refuses every request: {reason}")
+        }
         (AlarmKind::DiskLow, _) => format!("little space is left for {subject}: {reason}"),
         (AlarmKind::StoreDown, _) => format!("requests are refused: {reason}"),
         (AlarmKind::ConfigRejected, _) => {

@@ -3,7 +3,8 @@
 //! A reload reads and checks everything before it changes anything: the file, what it names, the plugins as
 //! they are now, and whether they accept their settings. Then each request is received by the old or the new
 //! configuration from its start to its end. Only targets that differ are replaced, each after its old
-//! instance has ended. No connection is closed.
+//! instance has ended. No connection is closed. From the moment that it is asked for until some seconds after its end,
+//! also if it is refused, a request for an unknown path gets 503: its source may be about to come.
 //!
 //! `env:` is the environment at the start of the process; `file:`, `credential:` and `dispatcher.env` are
 //! read again. [`Reloaded::restart`] names what only a restart changes; everything else is in force.
@@ -22,7 +23,7 @@ use super::monitor::Watched;
 use super::plugin_host::PluginHost;
 use super::prepare::{Prepared, PreparedTarget};
 use super::recipe::{Changes, NamedRecipe, Recipes};
-use super::reload_report::{Rejected, Reloaded, to_wire};
+use super::reload_report::{Rejected, Reloaded, in_force_to_wire, to_wire};
 use super::restart::Fixed;
 use super::wiring::Wiring;
 use crate::admin::{self, Admin, Host, View};
@@ -109,6 +110,8 @@ impl Reloader {
     ///
     /// `allow_empty`: the new configuration may have no source or no target although there were some.
     pub fn reload(&self, allow_empty: bool) -> Result<Reloaded, Rejected> {
+        // From now on, also while this waits for another reload.
+        let changing = self.ingest.begin_change();
         let mut in_force = lock(&self.in_force);
         let result = self.try_reload(&mut in_force, allow_empty);
         match &result {
@@ -119,6 +122,7 @@ impl Reloader {
                 self.feed.alarms().raise(AlarmKind::ConfigRejected, &file.into(), 1, &reason);
             }
         }
+        drop(changing);
         *lock(&self.last) = Some(result.clone());
         result
     }
@@ -148,6 +152,11 @@ impl Reloader {
         for warning in wiring.left_behind(&*self.queue) {
             tracing::warn!("{warning}");
         }
+        for source in &config.ingest.sources {
+            if let Some(reason) = &source.unusable {
+                self.feed.alarms().raise(AlarmKind::SourceUnusable, &source.name, 1, reason);
+            }
+        }
         self.open_admin(wiring.router());
         self.put_in_force(config, wiring, &mut lock(&self.in_force));
         Ok(())
@@ -168,7 +177,7 @@ impl Reloader {
             self.put_in_force(&config, wiring, in_force);
         Ok(Reloaded {
             at: SystemTime::now().into(),
-            config: config.hash,
+            in_force: self.ingest.in_force(),
             started,
             replaced,
             ended,
@@ -289,6 +298,12 @@ impl Host for WeakReloader {
 
     fn last_reload(&self) -> Option<admin::wire::Reload> {
         self.0.upgrade()?.last().map(to_wire)
+    }
+
+    fn in_force(&self) -> Option<admin::wire::InForce> {
+        let in_force = self.0.upgrade()?.ingest.in_force();
+        // 0 is before the first.
+        (in_force.generation > 0).then(|| in_force_to_wire(in_force))
     }
 
     fn resume(&self, target: TargetNumber) {

@@ -5,14 +5,15 @@ use std::sync::Arc;
 use std::time::SystemTime;
 
 use crate::admin::wire;
+use crate::ingest::InForce;
 use crate::model::Timestamp;
 
 /// What a reload changed.
 #[derive(Clone, Debug)]
 pub struct Reloaded {
     pub at: Timestamp,
-    /// Hash of the configuration's text, kept with each request from now on.
-    pub config: u64,
+    /// Its hash is kept with each request from now on.
+    pub in_force: InForce,
     /// Targets that work now and did not before.
     pub started: Vec<Arc<str>>,
     /// Targets that continue with other settings or another plugin once their old instance has ended.
@@ -45,7 +46,8 @@ impl Reloaded {
             tracing::warn!("{key} was changed, which needs a restart; all else is in force");
         }
         tracing::info!(
-            config = format_args!("{:016x}", self.config),
+            config = format_args!("{:016x}", self.in_force.config),
+            generation = self.in_force.generation,
             started = self.started.join(", "),
             replaced = self.replaced.join(", "),
             ended = self.ended.join(", "),
@@ -70,6 +72,11 @@ impl Rejected {
     }
 }
 
+pub(super) fn in_force_to_wire(in_force: InForce) -> wire::InForce {
+    let InForce { config, generation, since } = in_force;
+    wire::InForce { hash: format!("{config:016x}"), generation, since: since.to_string() }
+}
+
 /// The outcome as the admin socket sends it.
 pub(super) fn to_wire(result: Result<Reloaded, Rejected>) -> wire::Reload {
     let names = |names: Vec<Arc<str>>| names.iter().map(ToString::to_string).collect();
@@ -83,6 +90,7 @@ pub(super) fn to_wire(result: Result<Reloaded, Rejected>) -> wire::Reload {
             ended: names(reloaded.ended),
             restart: reloaded.restart.into_iter().map(str::to_owned).collect(),
             warnings: reloaded.warnings,
+            config: Some(in_force_to_wire(reloaded.in_force)),
         },
         Err(rejected) => wire::Reload {
             time: rejected.at.to_string(),

@@ -94,6 +94,7 @@ impl Wiring {
         let sources = sources.map(|source| SourceView {
             name: Arc::clone(&source.name),
             address: config.address(source),
+            unusable: source.unusable.clone(),
         });
         let view = |wired: &WiredTarget| TargetView {
             name: Arc::clone(&wired.target.name),

@@ -62,10 +62,9 @@ fn show(loaded: Result<Config, Problems>, styled: bool) -> Found {
         Ok(config) => config,
         Err(problems) => {
             let mut text = find::report(&problems, styled);
-            if problems.stop_only_targets() {
-                text.push_str(
-                    "\nThe daemon starts in spite of this; what is routed to a target that cannot work waits",
-                );
+            if problems.stop_only_parts() {
+                text.push_str("\nThe daemon starts in spite of this:");
+                text.push_str(&problems.consequences());
             }
             return Found { text, code: PROBLEMS };
         }

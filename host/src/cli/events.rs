@@ -10,7 +10,7 @@ use super::event_table::table;
 use super::exit::Failure;
 use super::given::time;
 use super::{out, terminal};
-use crate::admin::wire::{EventLine, EventPage, FateKind, unreadable_places};
+use crate::admin::wire::{EventLine, EventPage, FateKind, Unread};
 use crate::model::{Severity, Timestamp};
 
 /// Events shown unless `--max` says otherwise.
@@ -83,12 +83,12 @@ pub(super) fn run(args: &EventsArgs, config: Option<&Path>) -> Result<(), Failur
             events.push(event);
             Ok(true)
         };
-        let unreadable = find(args, &daemon, &mut notes, keep)?;
+        let unread = find(args, &daemon, &mut notes, keep)?;
         let today = Timestamp::from(SystemTime::now()).to_string();
         let today = today.get(..DATE_CHARS).unwrap_or_default();
-        out::line(&match (events.is_empty(), unreadable) {
-            (true, 0) => "no such events".to_owned(),
-            (true, _) => "no such events in what can be read".to_owned(),
+        out::line(&match (events.is_empty(), unread.is_nothing()) {
+            (true, true) => "no such events".to_owned(),
+            (true, false) => "no such events in what can be read".to_owned(),
             (false, _) => table(&events, today, terminal::columns()),
         });
     }
@@ -97,14 +97,14 @@ pub(super) fn run(args: &EventsArgs, config: Option<&Path>) -> Result<(), Failur
 }
 
 /// Asks for pages until there are enough events, or none is left, or `take` wants no more. `notes`: for standard error.
-/// Returns how many places of the log cannot be read.
+/// Returns what cannot be read.
 fn find(
     args: &EventsArgs,
     daemon: &Daemon,
     notes: &mut Vec<String>,
     mut take: impl FnMut(EventLine) -> Result<bool, Failure>,
-) -> Result<u64, Failure> {
-    let (mut left, mut unreadable, mut before) = (args.max, 0, None::<String>);
+) -> Result<Unread, Failure> {
+    let (mut left, mut unread, mut before) = (args.max, Unread::default(), None::<String>);
     let mut reach = Reach::default();
     let since = args.since.map(|since| since.as_millis().to_string());
     loop {
@@ -122,12 +122,12 @@ fn find(
         ];
         let query = query.into_iter().filter_map(|(name, value)| Some((name, value?)));
         let page: EventPage = daemon.get(&ask::path("/events", query))?;
-        unreadable += page.unreadable;
         left = left.saturating_sub(page.events.len());
         let is_end = reach.add(&page, args.target.is_some() || args.state.is_some());
+        unread.add(page.unread);
         for event in page.events {
             if !take(event)? {
-                return Ok(unreadable);
+                return Ok(unread);
             }
         }
         before = page.next;
@@ -139,10 +139,10 @@ fn find(
             break;
         }
     }
-    if unreadable > 0 {
-        notes.push(unreadable_places(unreadable));
+    if !unread.is_nothing() {
+        notes.push(unread.to_string());
     }
-    Ok(unreadable)
+    Ok(unread)
 }
 
 /// How far a search without `--since` has come.
@@ -175,7 +175,8 @@ mod tests {
 
     fn page(is_cut: bool, back_to: Option<&str>) -> EventPage {
         let back_to = back_to.map(str::to_owned);
-        EventPage { events: Vec::new(), next: None, is_cut, back_to, unreadable: 0 }
+        let unread = Unread::default();
+        EventPage { events: Vec::new(), next: None, is_cut, back_to, unread }
     }
 
     #[test]

@@ -41,26 +41,25 @@ pub(super) fn load(option: Option<&Path>) -> Result<Config, Failure> {
 }
 
 fn load_quietly(option: Option<&Path>) -> Result<Config, Failure> {
-    load_file(&file(option)?, &mut Vec::new())
+    config::load(&file(option)?, &Environment::of_process()).map_err(|problems| failed(&problems))
 }
 
-/// `secrets`: gets the files of secrets, also of a configuration with errors.
-fn load_file(file: &Path, secrets: &mut Vec<PathBuf>) -> Result<Config, Failure> {
-    let further = |config: &Config| {
-        secrets.clone_from(&config.secret_files);
-        Vec::new()
-    };
-    config::load_with(file, &Environment::of_process(), further)
-        .map_err(|problems| Failure { code: PROBLEMS, text: report(&problems, stderr_styled()) })
+fn failed(problems: &Problems) -> Failure {
+    Failure { code: PROBLEMS, text: report(problems, stderr_styled()) }
 }
 
 /// Loads a configuration for the daemon. Any error in it ends with [`CONFIG`], and is shown together
-/// with what the plugins report. What only a plugin reports stops its target and not the daemon.
-/// Warnings are logged.
+/// with what the plugins report. What only a plugin reports stops its target and not the daemon; a secret without a value
+/// stops its source. Warnings are logged.
 pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
     let load = |file: &Path| {
         let mut secrets = Vec::new();
-        (load_file(file, &mut secrets), secrets)
+        let further = |config: &Config| {
+            secrets.clone_from(&config.secret_files);
+            Vec::new()
+        };
+        let loaded = config::load_to_start(file, &Environment::of_process(), further);
+        (loaded.map_err(|problems| failed(&problems)), secrets)
     };
     let loaded = file(option).and_then(|file| config::read_saved(&file, || load(&file)));
     let config = loaded.map_err(|failure| {
@@ -74,8 +73,10 @@ pub(super) fn load_to_run(option: Option<&Path>) -> Result<Config, Failure> {
         };
         Failure { code: CONFIG, text }
     })?;
-    for warning in config.problems(Vec::new()).lines() {
-        tracing::warn!("{warning}");
+    for problem in config.problems(Vec::new()).list() {
+        for line in config.only(vec![problem.clone()]).lines() {
+            if problem.is_error() { tracing::error!("{line}") } else { tracing::warn!("{line}") }
+        }
     }
     Ok(config)
 }

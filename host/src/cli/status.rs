@@ -89,6 +89,12 @@ fn show(status: &Status) -> String {
     if counters.len() > 1 {
         parts.push(out::table(&counters));
     }
+    parts.extend(
+        status
+            .config
+            .as_ref()
+            .map(|in_force| format!("configuration {}", reload::in_force(in_force))),
+    );
     parts.extend(status.reload.as_ref().map(reload::show));
     parts.join("\n\n")
 }
@@ -116,6 +122,7 @@ mod tests {
             well: true,
             sources: Vec::new(),
             targets,
+            config: None,
             reload: None,
             overload: [].into(),
             last_overload: None,

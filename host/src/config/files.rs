@@ -161,6 +161,9 @@ fn more(file: &Path) -> Result<Vec<PathBuf>, Unreadable> {
     let unreadable = |reason: String| Unreadable { file: folder.clone(), reason };
     let entries = match fs::read_dir(&folder) {
         Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound && regular_file::is_link(&folder) => {
+            return Err(unreadable(ReadError::Dangling.to_string()));
+        }
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         Err(error) if error.kind() == ErrorKind::NotADirectory => {
             let help = "it is not a folder; put the folder of further files there, or nothing";
@@ -301,5 +304,9 @@ mod tests {
         fs::remove_dir_all(folder.path().join(MORE_FOLDER)).unwrap();
         fs::write(folder.path().join(MORE_FOLDER), "").unwrap();
         assert!(refused(&file).starts_with("it is not a folder; "), "{}", refused(&file));
+        // What is behind it is not there for the moment, and its sources would be lost in silence.
+        fs::remove_file(folder.path().join(MORE_FOLDER)).unwrap();
+        std::os::unix::fs::symlink("nowhere", folder.path().join(MORE_FOLDER)).unwrap();
+        assert!(refused(&file).starts_with("it is a link to something that does not exist; "));
     }
 }

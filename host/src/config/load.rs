@@ -13,7 +13,7 @@ use super::document::Document;
 use super::environment::Environment;
 use super::files::{InvalidToml, Text};
 use super::names::near;
-use super::problem::{Place, Problem};
+use super::problem::{Place, Problem, Stops};
 use super::problems::Problems;
 use super::reader::{Notes, Table};
 use super::reference::Resolver;
@@ -47,7 +47,7 @@ pub fn load_with(
     environment: &Environment,
     further: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> Result<Config, Problems> {
-    load_from(file, environment, None, further)
+    load_from(file, environment, (None, Wanted::Whole), further)
 }
 
 /// Like [`load_with`], for a running daemon: relative paths still start from its `home`, because open files
@@ -61,13 +61,35 @@ pub fn load_again(
     home: &Path,
     further: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> Result<Config, Problems> {
-    load_from(file, environment, Some(home), further)
+    load_from(file, environment, (Some(home), Wanted::Whole), further)
+}
+
+/// Like [`load_with`], for the start of the daemon: sources that cannot work are left [unusable] if another one works.
+/// Why is among [`Config::warnings`].
+///
+/// # Errors
+/// As [`load`].
+///
+/// [unusable]: crate::ingest::SourceSettings::unusable
+pub fn load_to_start(
+    file: &Path,
+    environment: &Environment,
+    further: impl FnOnce(&Config) -> Vec<Problem>,
+) -> Result<Config, Problems> {
+    load_from(file, environment, (None, Wanted::WhatStarts), further)
+}
+
+/// What a configuration must have.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Wanted {
+    Whole,
+    WhatStarts,
 }
 
 fn load_from(
     file: &Path,
     environment: &Environment,
-    home: Option<&Path>,
+    (home, wanted): (Option<&Path>, Wanted),
     further: impl FnOnce(&Config) -> Vec<Problem>,
 ) -> Result<Config, Problems> {
     let text = Text::read(file).map_err(|unreadable| {
@@ -99,7 +121,14 @@ fn load_from(
     if is_toml {
         problems.extend(further(&config));
     }
-    if problems.iter().any(Problem::is_error) {
+    if config.ingest.sources.iter().all(|source| source.unusable.is_some()) {
+        problems = problems.into_iter().map(Problem::of_all_sources).collect();
+    }
+    let stops = |problem: &Problem| match wanted {
+        Wanted::Whole => problem.is_error(),
+        Wanted::WhatStarts => problem.is_error() && problem.stops != Stops::Source,
+    };
+    if problems.iter().any(stops) {
         return Err(Problems::new(config.document, problems));
     }
     Ok(Config { warnings: problems, ..config })
@@ -186,8 +215,9 @@ fn read(
     let is_scheme = |name: &str| vendors::scheme(name).is_some();
     let is_sender = |name: &str| vendors::sender(name).is_some();
     let schemes = meant(&mut root, "schemes", notes);
-    let schemes: Vec<_> =
+    let placed: Vec<_> =
         schemes.iter().flat_map(|table| schemes::read(table, is_scheme, notes)).collect();
+    let schemes: Vec<_> = placed.iter().map(|(scheme, _)| Arc::clone(scheme)).collect();
     let senders = meant(&mut root, "senders", notes);
     let senders: Vec<_> =
         senders.iter().flat_map(|table| senders::read(table, is_sender, notes)).collect();
@@ -202,6 +232,8 @@ fn read(
     };
     let sources: Vec<_> =
         source_tables.iter().flat_map(|table| sources::read(table, &context, notes)).collect();
+    let used = sources.iter().map(|source| &**source.settings.verifier.scheme());
+    schemes::warn_of_content(&placed, used, notes);
     // A route can name the daemon's own events.
     let fixed = |source: &'_ sources::Source| source.settings.sender.fixed();
     let routable = route::Routable {

@@ -47,7 +47,7 @@ pub use document::{Document, Position};
 pub use environment::{ENV_FILE, ENV_FILE_BYTES_MAX, Environment};
 pub use files::{CONFIG_BYTES_MAX, MORE_FILES_MAX, MORE_FOLDER, configuration_files, file_with};
 pub use home::{HomeError, home};
-pub use load::{folder, load, load_again, load_with};
+pub use load::{folder, load, load_again, load_to_start, load_with};
 pub use names::{list, near};
 pub use naming::NAME_BYTES_MAX;
 pub use problem::{Kind, Place, Problem};

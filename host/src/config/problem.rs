@@ -21,6 +21,16 @@ pub enum Place {
     Line(PathBuf, usize),
 }
 
+/// What a problem stops.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Stops {
+    Daemon,
+    /// What is routed to it waits.
+    Target,
+    /// Its requests get a 503, so that senders repeat them.
+    Source,
+}
+
 /// One problem.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Problem {
@@ -32,8 +42,8 @@ pub struct Problem {
     pub help: Vec<String>,
     /// Do not show the text at the place, which may be a secret.
     pub masked: bool,
-    /// It stops a target, and not the daemon.
-    pub(super) of_a_target: bool,
+    /// Of an error: what does not work because of it.
+    pub(super) stops: Stops,
     /// The key that is missing. It may be in a part of the file that could not be read.
     pub(super) absence: Option<&'static str>,
 }
@@ -48,7 +58,7 @@ impl Problem {
             label: String::new(),
             help: Vec::new(),
             masked: false,
-            of_a_target: false,
+            stops: Stops::Daemon,
             absence: None,
         }
     }
@@ -97,7 +107,20 @@ impl Problem {
     /// The daemon starts with it, though a reload is refused: what is routed to the target waits.
     #[must_use]
     pub fn of_a_target(self) -> Self {
-        Self { of_a_target: true, ..self }
+        Self { stops: Stops::Target, ..self }
+    }
+
+    /// The daemon starts with it if another source works, though a reload is refused: requests to the source get a 503.
+    #[must_use]
+    pub(super) fn of_a_source(self) -> Self {
+        Self { stops: Stops::Source, ..self }
+    }
+
+    /// No source works, so what stops a source stops the daemon.
+    #[must_use]
+    pub(super) fn of_all_sources(self) -> Self {
+        let stops = if self.stops == Stops::Source { Stops::Daemon } else { self.stops };
+        Self { stops, ..self }
     }
 
     /// The key is missing from the table at the place, or from the file if it has no place.

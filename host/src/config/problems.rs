@@ -7,7 +7,7 @@ use annotate_snippets::Renderer;
 use serde_json::{Value, json};
 
 use super::document::{Document, Position};
-use super::problem::{Kind, Place, Problem};
+use super::problem::{Kind, Place, Problem, Stops};
 use crate::model::{counted, printable};
 
 /// Most problems shown at once, errors before warnings; the rest are only counted.
@@ -43,10 +43,27 @@ impl Problems {
         self.list.iter().filter(|problem| problem.kind == Kind::Error).count()
     }
 
+    fn stop(&self, what: Stops) -> bool {
+        self.list.iter().any(|problem| problem.is_error() && problem.stops == what)
+    }
+
     /// Whether the daemon starts with them.
     #[must_use]
-    pub fn stop_only_targets(&self) -> bool {
-        self.list.iter().all(|problem| !problem.is_error() || problem.of_a_target)
+    pub fn stop_only_parts(&self) -> bool {
+        !self.stop(Stops::Daemon)
+    }
+
+    /// What does not work if the daemon starts with them, over several lines.
+    #[must_use]
+    pub fn consequences(&self) -> String {
+        let source =
+            "\n- requests to a source that cannot work get a 503, so that senders repeat them";
+        let target = "\n- what is routed to a target that cannot work waits";
+        [(Stops::Source, source), (Stops::Target, target)]
+            .into_iter()
+            .filter(|(what, _)| self.stop(*what))
+            .map(|(_, text)| text)
+            .collect()
     }
 
     #[must_use]
@@ -122,7 +139,7 @@ impl Problems {
         };
         let shown: Vec<_> = self.list.iter().take(PROBLEMS_SHOWN_MAX).map(problem).collect();
         json!({
-            "errors": self.errors(), "warnings": self.warnings(), "starts": self.stop_only_targets(),
+            "errors": self.errors(), "warnings": self.warnings(), "starts": self.stop_only_parts(),
             "problems": shown
         })
     }

@@ -26,6 +26,9 @@ static READS: AtomicUsize = AtomicUsize::new(0);
 pub(super) enum ReadError {
     #[error("no such file")]
     Missing,
+    /// Not the same as a file that was left out on purpose: what it was to lead to would be lost in silence.
+    #[error("it is a link to something that does not exist; repair the link, or remove it")]
+    Dangling,
     #[error("permission denied")]
     Denied,
     #[error("it is {0}; put a regular file there, or a link to one")]
@@ -79,7 +82,10 @@ pub(super) fn read(path: &Path, bytes_max: usize) -> Result<String, ReadError> {
 
 fn read_here(path: &PathBuf, bytes_max: usize) -> Result<String, ReadError> {
     // Opening a FIFO would wait for its writer, and opening some devices acts on them.
-    let before = std::fs::metadata(path)?;
+    let before = std::fs::metadata(path).map_err(|error| match error.into() {
+        ReadError::Missing if is_link(path) => ReadError::Dangling,
+        error => error,
+    })?;
     let irregular = |kind: std::fs::FileType| match kind {
         _ if kind.is_file() => None,
         _ if kind.is_dir() => Some("a folder"),
@@ -103,6 +109,11 @@ fn read_here(path: &PathBuf, bytes_max: usize) -> Result<String, ReadError> {
         return Err(ReadError::TooLarge(bytes_max));
     }
     String::from_utf8(bytes).map_err(|_| ReadError::NotText)
+}
+
+/// Whether there is a link, wherever it leads.
+pub(super) fn is_link(path: &Path) -> bool {
+    std::fs::symlink_metadata(path).is_ok_and(|metadata| metadata.is_symlink())
 }
 
 fn open(path: &Path) -> io::Result<File> {
@@ -129,7 +140,12 @@ mod tests {
         std::fs::set_permissions(path("open"), std::fs::Permissions::from_mode(0o666)).unwrap();
         mknodat(CWD, path("fifo"), FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
         let _socket = UnixListener::bind(path("socket")).unwrap();
-        for (link, to) in [("link", "file"), ("to-fifo", "fifo"), ("endless", "/dev/zero")] {
+        for (link, to) in [
+            ("link", "file"),
+            ("to-fifo", "fifo"),
+            ("endless", "/dev/zero"),
+            ("dangling", "nowhere"),
+        ] {
             symlink(to, path(link)).unwrap();
         }
         for (name, expected) in [
@@ -142,6 +158,10 @@ mod tests {
             (".", Err("it is a folder; put a regular file there, or a link to one")),
             ("binary", Err("not UTF-8")),
             ("missing", Err("no such file")),
+            (
+                "dangling",
+                Err("it is a link to something that does not exist; repair the link, or remove it"),
+            ),
             ("open", Err("any user may change it; remove that permission (chmod o-w)")),
         ] {
             let result = read(&path(name), 4).map_err(|error| error.to_string());

@@ -7,7 +7,7 @@ use super::naming::{unknown, unknown_severity};
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
 use crate::model::{OWN_SOURCE, Severity};
-use crate::normalize::Fixed;
+use crate::normalize::{Fixed, NOT_AN_OBJECT};
 use crate::route::{Rule, TypePattern};
 use crate::telemetry::AlarmKind;
 
@@ -62,12 +62,17 @@ fn rule(mut table: Table<'_>, place: &Entry<'_>, routable: &Routable<'_>, notes:
     let rule = Rule { sources, types, severity };
     let by_type = Rule { severity: None, ..rule.clone() };
     match (types_entry, severity_entry) {
-        (Some(entry), _) if never_matches(&by_type, routable) => {
+        (Some(entry), _) if reach(&by_type, routable) == Reach::Nothing => {
             warn_never(&entry, &by_type, "type", routable, notes);
         }
-        (_, Some(entry)) if never_matches(&rule, routable) => {
-            warn_never(&entry, &rule, "severity", routable, notes);
-        }
+        (_, Some(entry)) => match reach(&rule, routable) {
+            Reach::Nothing => warn_never(&entry, &rule, "severity", routable, notes),
+            // Types that only those have were written on purpose.
+            Reach::OnlyOthers if reach(&by_type, routable) == Reach::Objects => {
+                warn_only_others(&entry, &rule, routable, notes);
+            }
+            Reach::OnlyOthers | Reach::Objects => {}
+        },
         _ => {}
     }
     rule
@@ -78,16 +83,39 @@ fn sources_of<'a>(rule: &Rule, routable: &Routable<'a>) -> Vec<&'a str> {
     routable.names.iter().copied().filter(|name| rule.is_for(Some(name))).collect()
 }
 
-/// Whether no event can match, because all events of its sources have another type or are less severe.
-fn never_matches(rule: &Rule, routable: &Routable<'_>) -> bool {
-    let never = |name: &&str| match routable.fixed.get(name) {
-        _ if **name == *OWN_SOURCE => !rule.gets_alarms(),
-        // The source could not be read.
-        None => false,
-        Some(fixed) => !rule.may_match(fixed.event_type.as_deref(), fixed.severity),
+/// Which events of its sources can match a rule, as far as their types and severities are known before.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Reach {
+    Nothing,
+    /// Elements of a list that are not JSON objects.
+    OnlyOthers,
+    Objects,
+}
+
+fn reach(rule: &Rule, routable: &Routable<'_>) -> Reach {
+    let (other_type, other_severity) = NOT_AN_OBJECT;
+    let of = |name: &&str| match routable.fixed.get(name) {
+        _ if **name == *OWN_SOURCE && !rule.gets_alarms() => Reach::Nothing,
+        Some(fixed) if !rule.may_match(fixed.event_type.as_deref(), fixed.severity) => {
+            let others = rule.may_match(Some(other_type), Some(other_severity));
+            if others { Reach::OnlyOthers } else { Reach::Nothing }
+        }
+        // Also if the source could not be read.
+        _ => Reach::Objects,
     };
-    let sources = sources_of(rule, routable);
-    !sources.is_empty() && sources.iter().all(never)
+    sources_of(rule, routable).iter().map(of).max().unwrap_or(Reach::Objects)
+}
+
+fn warn_only_others(entry: &Entry<'_>, rule: &Rule, routable: &Routable<'_>, notes: &Notes) {
+    let known = sources_of(rule, routable).into_iter().find_map(|source| {
+        let severity = routable.fixed.get(source)?.severity?;
+        Some(format!(
+            "all events of source `{source}` that are JSON objects have severity `{severity}`"
+        ))
+    });
+    let title = format!("`{}` matches only elements that are not JSON objects", entry.path);
+    let problem = Problem::warning(title).at(entry.span.clone(), known.unwrap_or_default());
+    notes.add(problem.help("the sender of a source says where the severity of its events is"));
 }
 
 fn warn_never(entry: &Entry<'_>, rule: &Rule, what: &str, routable: &Routable<'_>, notes: &Notes) {

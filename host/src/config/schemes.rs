@@ -29,23 +29,56 @@ const CERTIFICATES: [(&str, ()); 1] = [("amazon-sns", ())];
 /// Most versions of a signature.
 const VERSIONS_MAX: usize = 8;
 
+/// A scheme, and the position of `signed` in the file.
+pub(super) type Placed = (Arc<Scheme>, Range<usize>);
+
 /// Reads every scheme of the configuration. A name that is built in is refused.
 pub(super) fn read(
     table: &Table<'_>,
     is_built_in: impl Fn(&str) -> bool,
     notes: &Notes,
-) -> Vec<Arc<Scheme>> {
+) -> Vec<Placed> {
     let mut schemes = Vec::new();
     for (name, entry) in named_by_user(table, "scheme", SCHEMES_MAX, is_built_in, notes) {
         if let Some(table) = entry.table(notes) {
-            schemes.extend(scheme(name, table, notes).map(Arc::new));
+            schemes.extend(placed(name, table, notes).map(|(scheme, at)| (Arc::new(scheme), at)));
         }
     }
     schemes
 }
 
+/// Warns of each scheme that does not sign the content of all requests that its sources take. `used` are the schemes of
+/// the sources, with their own `methods`.
+pub(super) fn warn_of_content<'s>(
+    schemes: &[Placed],
+    used: impl Iterator<Item = &'s Scheme> + Clone,
+    notes: &Notes,
+) {
+    let is_open = |scheme: &Scheme| {
+        let mut used = used.clone().filter(|used| used.name == scheme.name).peekable();
+        match used.peek() {
+            None => !scheme.signs_content(),
+            Some(_) => used.any(|scheme| !scheme.signs_content()),
+        }
+    };
+    for (scheme, at) in schemes {
+        if is_open(scheme) {
+            let name = &scheme.name;
+            let title = format!("scheme `{name}` does not sign the content");
+            let problem = Problem::warning(title).at(at.clone(), "nothing here is from the body");
+            notes.add(problem.help(
+                "anyone who has seen one request can send any other content with its signature",
+            ));
+        }
+    }
+}
+
 /// `None` if something required is missing or wrong; the problem is noted.
-pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<Scheme> {
+pub(super) fn scheme(name: &str, table: Table<'_>, notes: &Notes) -> Option<Scheme> {
+    placed(name, table, notes).map(|(scheme, _)| scheme)
+}
+
+fn placed(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<(Scheme, Range<usize>)> {
     let place = table.place.clone();
     let id = header_names(table.entry("id"), notes).unwrap_or_default();
     let handshake = choice(&mut table, "handshake", &HANDSHAKES, notes);
@@ -77,11 +110,13 @@ pub(super) fn scheme(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<
         check(name, signature, &id, signed_at.clone(), notes);
         if handshake.is_some_and(Handshake::signs_token) && signature.signs_only_tokens() {
             let title = format!("scheme `{name}` signs nothing but texts that its handshake signs");
-            let problem = Problem::error(title).at(signed_at, "every request would be refused");
+            let problem =
+                Problem::error(title).at(signed_at.clone(), "every request would be refused");
             notes.add(problem.help("sign \"body\", or remove `handshake`"));
         }
     }
-    Some(Scheme { name: name.into(), unconfirmed: false, methods, proof, id, handshake, remark })
+    let name = name.into();
+    Some((Scheme { name, unconfirmed: false, methods, proof, id, handshake, remark }, signed_at))
 }
 
 fn token_in(entry: &Entry<'_>, notes: &Notes) -> Option<TokenIn> {
@@ -216,15 +251,6 @@ fn check(
             title,
             "no \"url\" here",
             "a body that is not a form is signed by its hash in the address: add \"url\"",
-        );
-    }
-    if !signature.covers_content() && !signature.signs_values() {
-        let title = format!("scheme `{name}` does not sign the content");
-        let problem = Problem::warning(title).at(at.clone(), "nothing here is from the body");
-        notes.add(
-            problem.help(
-                "anyone who has seen one request can send any other content with its signature",
-            ),
         );
     }
     if !signature.delimits_body() {

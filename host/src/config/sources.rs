@@ -117,14 +117,9 @@ fn source(
     let (scheme, sender) = (scheme?, sender?);
     scheme::refuse_misfits((name, &path), &scheme, &place, notes);
     // If there is no secret, the reason has been noted already.
-    let secrets = if open { secrets::Secrets::default() } else { secrets? };
-    let verifier = match secrets::verifier(&scheme, &secrets.values, context.public_url) {
-        Ok(verifier) => verifier,
-        Err(error) => {
-            secrets::refuse_secrets(name, &scheme, error, &secrets, place, notes);
-            return None;
-        }
-    };
+    let mut secrets = if open { secrets::Secrets::default() } else { secrets? };
+    let verifier = (name, &scheme, context.public_url);
+    let verifier = secrets::verifier(verifier, &mut secrets, verify_token, place.clone(), notes)?;
     refuse_any_body(&scheme, &sender, place.clone(), notes);
     let (repeat, sender) = repeat.of(&scheme, sender, place.clone(), notes);
     let sender = match events_max {
@@ -140,9 +135,7 @@ fn source(
     let settings = ingest::SourceSettings {
         name: Arc::from(name),
         path,
-        verifier: verifier
-            .with_verify_token(verify_token.as_ref())
-            .with_questions(questions, sender.takes_any_body()),
+        verifier: verifier.with_questions(questions, sender.takes_any_body()),
         handshake: handshake.unwrap_or(answered_by_default),
         empty_answer: empty_answer
             .unwrap_or(vendors::vendor(&scheme.name).is_some_and(|vendor| vendor.empty_answer)),
@@ -153,8 +146,10 @@ fn source(
         rates,
         repeat,
         silent_after,
+        unusable: secrets.unreadable.map(Arc::from),
     };
-    let is_looked_up = secrets.values.iter().all(secrets::is_looked_up);
+    let is_looked_up =
+        settings.unusable.is_none() && secrets.values.iter().all(secrets::is_looked_up);
     let signing_secret = secrets.values.into_iter().next().unwrap_or_else(|| Secret::new(""));
     Some(Source { settings, signing_secret, is_looked_up })
 }

@@ -109,6 +109,86 @@ fn every_setting_takes_effect() {
 }
 
 #[test]
+fn only_a_scheme_that_leaves_content_unsigned_is_warned_about() {
+    let by_get = "methods = [\"GET\"]";
+    let by_both = "methods = [\"GET\", \"POST\"]";
+    for (signed, of_scheme, of_sources, warns) in [
+        (r#""method", "url""#, "", &[by_get][..], false),
+        (r#""method", "url""#, by_get, &[], false),
+        (r#""method", "url""#, by_get, &[""], false),
+        (r#""method", "literal:|", "path""#, "", &[by_get, by_get], false),
+        (r#""url""#, "", &[by_get], false),
+        (r#""url", "body""#, "", &[""], false),
+        (r#""value:/a""#, "", &[""], false),
+        (r#""method", "url""#, "", &[], true),
+        (r#""method", "url""#, "", &[""], true),
+        (r#""method", "url""#, "", &[by_both], true),
+        (r#""method", "url""#, "", &[by_get, by_both], true),
+        (r#""method", "url""#, by_get, &[by_get, by_both], true),
+        (r#""method", "url", "id""#, "", &[by_get], true),
+        (r#""method""#, "", &[by_get], true),
+    ] {
+        let mut text = format!(
+            "server.public_url = \"https://hooks.example.com\"\n[schemes.own]\nheader = \"x-sig\"\n\
+             algorithm = \"hmac-sha256\"\nid = \"x-id\"\nsigned = [{signed}]\n{of_scheme}\n"
+        );
+        for (number, lines) in of_sources.iter().enumerate() {
+            let source = format!("[sources.s{number}]\nscheme = \"own\"\n{lines}\n");
+            text += &format!("{source}secrets = \"literal:{number}-{SECRET}\"\n");
+        }
+        let shown = match load_text(&text, "") {
+            Ok(config) => config.problems(Vec::new()).render(false),
+            Err(problems) => panic!("{}", problems.render(false)),
+        };
+        let found = shown.matches("scheme `own` does not sign the content").count();
+        assert_eq!(found, usize::from(warns), "[{signed}] {of_scheme} {of_sources:?}: {shown}");
+    }
+}
+
+#[test]
+fn a_rule_is_said_to_match_no_event_only_if_that_is_true() {
+    let never = Some("` matches no event");
+    let others = Some("` matches only elements that are not JSON objects");
+    let (plain, typed, severe) = (
+        "events = \"list\"\nseverity_default = \"info\"",
+        "type = \"push\"\nseverity = \"error\"",
+        "type = \"{kind}\"\nseverity = \"info\"",
+    );
+    for (sender, rule, expected) in [
+        // All JSON objects are of type `unknown` and `info`.
+        (plain, r#"types = "unknown""#, None),
+        (plain, r#"types = "push""#, never),
+        (plain, r#"severity = "info""#, None),
+        (plain, r#"severity = "warning""#, others),
+        (plain, r#"types = "unknown", severity = "warning""#, others),
+        (plain, r#"severity = "error""#, never),
+        (plain, r#"types = "unknown", severity = "critical""#, never),
+        // All are of type `push` and `error`; `[7]` is `unknown` and `warning` all the same.
+        (typed, r#"types = "unknown""#, None),
+        (typed, r#"types = ["unknown"], severity = "warning""#, None),
+        (typed, r#"types = "!push""#, None),
+        (typed, r#"types = ["unknown"], severity = "error""#, never),
+        (typed, r#"severity = "error""#, None),
+        (typed, r#"severity = "critical""#, never),
+        (typed, r#"types = ["!push", "!unknown"]"#, never),
+        (severe, r#"types = "door""#, None),
+        (severe, r#"types = "door", severity = "warning""#, never),
+        (severe, r#"severity = "warning""#, others),
+    ] {
+        let text = format!(
+            "[senders.own]\n{sender}\n[sources.s]\nscheme = \"github\"\nsender = \"own\"\n\
+             secrets = \"env:SQREEN_SECRET\"\n[targets.a]\nplugin = \"file-log\"\nroute = {{ {rule} }}\n"
+        );
+        let shown = match load_text(&text, "") {
+            Ok(config) => config.problems(Vec::new()).render(false),
+            Err(problems) => panic!("{}", problems.render(false)),
+        };
+        let found = [never, others].into_iter().flatten().find(|text| shown.contains(text));
+        assert_eq!(found, expected, "{sender} {rule}: {shown}");
+    }
+}
+
+#[test]
 fn debug_output_contains_no_secret() {
     let shown = format!("{:?}", golden("right-everything.toml"));
     assert!(!shown.contains(SECRET) && !shown.contains("the-old-one"), "{shown}");

@@ -8,6 +8,7 @@ use http::{HeaderMap, HeaderName, HeaderValue, Method, Response, StatusCode};
 use http_body_util::Full;
 
 use super::refusal::RequestRefusal;
+use super::settings::InForce;
 use crate::store::Durable;
 use crate::verify::Answer;
 
@@ -111,11 +112,16 @@ pub(super) fn handshake(
 }
 
 /// Whether requests are accepted: for load balancers.
-pub(super) fn health(id: RequestId, accepts: bool) -> Response<Full<Bytes>> {
+pub(super) fn health(id: RequestId, accepts: bool, in_force: InForce) -> Response<Full<Bytes>> {
+    let InForce { config, generation, since } = in_force;
+    let body = |status| {
+        let config = format_args!("\"config\":\"{config:016x}\",\"generation\":{generation}");
+        format!("{{\"status\":\"{status}\",{config},\"since\":\"{since}\"}}")
+    };
     if accepts {
-        return json(StatusCode::OK, id, "{\"status\":\"ok\"}".to_owned());
+        return json(StatusCode::OK, id, body("ok"));
     }
-    let body = "{\"status\":\"nothing can be stored; `dispatcher status` says why\"}".to_owned();
+    let body = body("nothing can be stored; `dispatcher status` says why");
     let mut response = json(StatusCode::SERVICE_UNAVAILABLE, id, body);
     response.headers_mut().insert(RETRY_AFTER, RETRY_AFTER_FULL_S);
     response

@@ -13,10 +13,11 @@ use hyper::body::{Body, Incoming};
 use super::answer::{self, AfterAnswer, RequestId};
 use super::body;
 use super::budget::{Budget, Reservation};
+use super::change::{ChangeUnderWay, Changes};
 use super::refusal::RequestRefusal;
 use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
-use super::settings::{Settings, SourceSettings};
+use super::settings::{InForce, Settings, SourceSettings};
 use super::{decode, handshake};
 use crate::egress::{KeyMissing, PublishedKeys};
 use crate::model::{Request, Timestamp};
@@ -30,6 +31,7 @@ use crate::verify::{Answer, KeySet, Verified};
 /// Receives requests for all sources.
 pub struct Ingest {
     rules: RwLock<Arc<Rules>>,
+    changes: Changes,
     pub(super) budget: Budget,
     queue: Arc<dyn Queue>,
     reporter: Reporter,
@@ -58,11 +60,18 @@ impl Ingest {
     pub fn new(settings: Settings, queue: Arc<dyn Queue>, router: Arc<Router>, feed: Feed) -> Self {
         Self {
             rules: RwLock::new(Arc::new(Rules::new(settings, router, None))),
+            changes: Changes::default(),
             budget: Budget::default(),
             queue,
             reporter: Reporter::new(feed),
             keys: Arc::default(),
         }
+    }
+
+    /// The configuration is being changed until the answer is dropped. Meanwhile, and for a grace after it, requests
+    /// for unknown paths should be tried again.
+    pub fn begin_change(&self) -> ChangeUnderWay<'_> {
+        self.changes.begin()
     }
 
     /// Applies other settings and routes from the next request on. Requests under way end with those that they
@@ -80,7 +89,13 @@ impl Ingest {
     #[must_use]
     pub fn routes(&self) -> (Arc<Router>, u64) {
         let rules = self.rules();
-        (Arc::clone(&rules.router), rules.config)
+        (Arc::clone(&rules.router), rules.in_force.config)
+    }
+
+    /// Which configuration is in force.
+    #[must_use]
+    pub fn in_force(&self) -> InForce {
+        self.rules().in_force
     }
 
     fn rules(&self) -> Arc<Rules> {
@@ -111,9 +126,11 @@ impl Ingest {
                 self.receive(admitted, parts, body).await
             }
             Err(_) if found.is_none() && rules.asks_for_health(&parts) => {
-                return answer::health(id, self.queue.full().is_none());
+                return answer::health(id, self.queue.full().is_none(), rules.in_force);
             }
             Err(refusal) => {
+                let recent = found.is_none() && self.changes.is_recent(Instant::now());
+                let refusal = if recent { refusal.while_changing() } else { refusal };
                 let waits = parts.headers.contains_key(http::header::EXPECT);
                 (Err(refusal), body::abandon(body, waits))
             }

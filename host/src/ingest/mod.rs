@@ -20,11 +20,12 @@
 //! | 413 | the body is too long, as sent or decompressed, has too many events, or does not fit into a segment |
 //! | 415 | the content encoding is not supported |
 //! | 429 | above the source's rate limit; with `Retry-After` |
-//! | 503 | too many bytes in flight, storing failed, or the sender's published key is not here; with `Retry-After` |
+//! | 503 | too many bytes in flight, storing failed, the sender's published key is not here, or no source has this path while the configuration changes or just after; with `Retry-After` |
 
 mod answer;
 mod body;
 mod budget;
+mod change;
 mod decode;
 mod handler;
 mod handshake;
@@ -37,10 +38,11 @@ mod settings;
 #[cfg(test)]
 mod tests;
 
+pub use change::ChangeUnderWay;
 pub use decode::{DecodeError, decoded};
 pub use handler::Ingest;
 pub use rate::{RATES_MAX, Rate};
 pub use settings::{
-    BODY_BYTES_MAX, BYTES_IN_FLIGHT_MAX, BodyTime, HEALTH_PATH, Repeat, Settings, SourceSettings,
-    same_path,
+    BODY_BYTES_MAX, BYTES_IN_FLIGHT_MAX, BodyTime, HEALTH_PATH, InForce, Repeat, Settings,
+    SourceSettings, same_path,
 };

@@ -6,6 +6,7 @@
 use std::borrow::Cow;
 use std::fmt;
 use std::net::IpAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use http::{Method, StatusCode};
@@ -34,12 +35,16 @@ pub(super) enum RequestRefusal {
         path: String,
         near: Option<String>,
     },
-    /// As `Path`, just after the configuration changed: it may not be the last word.
-    PathAfterChange {
+    /// As `Path`, while the configuration changes or just after: it may not be the last word.
+    PathInChange {
         path: String,
     },
     Method {
         allowed: Vec<Method>,
+    },
+    /// The source cannot verify anything.
+    Unusable {
+        reason: Arc<str>,
     },
     Unverified(VerifyRefusal),
     /// The sender's published key is not here.
@@ -97,10 +102,10 @@ impl RequestRefusal {
         Self::Path { path, near }
     }
 
-    /// The same while a change of the configuration is recent.
-    pub(super) fn after_change(self) -> Self {
+    /// The same while the configuration changes, or just after.
+    pub(super) fn while_changing(self) -> Self {
         match self {
-            Self::Path { path, .. } => Self::PathAfterChange { path },
+            Self::Path { path, .. } => Self::PathInChange { path },
             other => other,
         }
     }
@@ -122,7 +127,8 @@ impl RequestRefusal {
             Self::SlowBody { .. } | Self::SlowRate { .. } | Self::GaveWay => {
                 StatusCode::REQUEST_TIMEOUT
             }
-            Self::PathAfterChange { .. }
+            Self::PathInChange { .. }
+            | Self::Unusable { .. }
             | Self::KeyMissing(_)
             | Self::BytesInFlight { .. }
             | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
@@ -132,7 +138,7 @@ impl RequestRefusal {
     /// Whether the daemon is the cause, and not the sender.
     pub(super) const fn is_ours(&self) -> bool {
         match self {
-            Self::PathAfterChange { .. } => false,
+            Self::PathInChange { .. } => false,
             Self::KeyMissing(missing) => missing.is_failure,
             _ => matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE),
         }
@@ -172,8 +178,11 @@ impl RequestRefusal {
     pub(super) fn answer(&self) -> Cow<'static, str> {
         match self {
             Self::Path { .. } => "unknown path".into(),
-            Self::PathAfterChange { .. } => "unknown path at the moment; try again later".into(),
+            Self::PathInChange { .. } => "unknown path at the moment; try again later".into(),
             Self::Method { .. } => "method not allowed".into(),
+            Self::Unusable { .. } => {
+                "requests cannot be verified at the moment; try again later".into()
+            }
             // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
             Self::KeyMissing(_) => {
@@ -217,13 +226,14 @@ impl fmt::Display for RequestRefusal {
             Self::Path { path, near: Some(near) } => {
                 write!(f, "no source has the path {path:?}; did you mean {near:?}?")
             }
-            Self::PathAfterChange { path } => {
-                write!(f, "no source has the path {path:?} since the configuration changed a moment ago")
+            Self::PathInChange { path } => {
+                write!(f, "no source has the path {path:?}; the configuration is changing, or changed a moment ago")
             }
             Self::Method { allowed } => {
                 let names: Vec<_> = allowed.iter().map(Method::as_str).collect();
                 write!(f, "the method is not {}", names.join(" or "))
             }
+            Self::Unusable { reason } => write!(f, "{reason}"),
             Self::Unverified(refused) => refused.fmt(f),
             Self::KeyMissing(missing) => missing.fmt(f),
             Self::Address { client } => write!(f, "{client} is not in the source's `allow`"),

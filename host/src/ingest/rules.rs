@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Instant, SystemTime};
 
 use bytes::Bytes;
 use http::header::CONTENT_TYPE;
@@ -10,7 +10,7 @@ use http::request::Parts;
 
 use super::limits::{Gate, Shares};
 use super::refusal::RequestRefusal;
-use super::settings::{BodyTime, Repeat, Settings, SourceSettings, without_slash};
+use super::settings::{BodyTime, InForce, Repeat, Settings, SourceSettings, without_slash};
 use crate::model::{HEADER_BYTES_MAX, HEADERS_MAX, Headers, Planned, RepetitionSeed, Timestamp};
 use crate::net::Peer;
 use crate::normalize::{self, Content, Input, Normalized, Repetition, Sender};
@@ -21,10 +21,6 @@ use crate::verify::{Proof, Scheme, TokenIn, Verified};
 
 /// Header fields that are never stored, because they may be credentials. Neither is the source's token.
 const HEADERS_SECRET: [&str; 3] = ["authorization", "cookie", "proxy-authorization"];
-
-/// For this long after a change of the configuration an unknown path gets a 503: a file that was read while it
-/// was being saved must not make senders give up.
-const CHANGE_GRACE: Duration = Duration::from_secs(10);
 
 /// A source and its counters.
 #[derive(Debug)]
@@ -42,10 +38,8 @@ pub(super) struct Rules {
     pub(super) shares: Shares,
     pub(super) body_time: BodyTime,
     health: Option<String>,
-    pub(super) config: u64,
+    pub(super) in_force: InForce,
     pub(super) router: Arc<Router>,
-    /// When these rules replaced others; `None` for the first ones.
-    changed_at: Option<Instant>,
 }
 
 /// What the head of a request says.
@@ -60,9 +54,13 @@ pub(super) struct Head<'h> {
 impl Rules {
     /// Sources keep the counters that they have in `before`, by name.
     pub(super) fn new(settings: Settings, router: Arc<Router>, before: Option<&Self>) -> Self {
-        let changed_at = before.filter(|before| !before.sources.is_empty()).map(|_| Instant::now());
         let longest = settings.sources.iter().map(|s| s.body_bytes_max).max().unwrap_or(0);
         let shares = Shares::of(settings.bytes_in_flight_max, settings.sources.len(), longest);
+        let in_force = InForce {
+            config: settings.config,
+            generation: before.map_or(0, |before| before.in_force.generation + 1),
+            since: Timestamp::from(SystemTime::now()),
+        };
         let before: HashMap<&str, &Gate> = before
             .into_iter()
             .flat_map(|before| before.sources.values())
@@ -74,12 +72,11 @@ impl Rules {
             (without_slash(&settings.path).to_owned(), Source { settings, gate })
         };
         Self {
-            changed_at,
             sources: settings.sources.into_iter().map(source).collect(),
             shares,
             body_time: settings.body_time,
             health: settings.health,
-            config: settings.config,
+            in_force,
             router,
         }
     }
@@ -103,12 +100,13 @@ impl Rules {
     ) -> Result<&'a Source, RequestRefusal> {
         let Some(found) = found else {
             let known = self.sources.keys();
-            let unknown = RequestRefusal::unknown_path(head.parts.uri.path(), known);
-            let is_recent = self.changed_at.is_some_and(|at| at.elapsed() < CHANGE_GRACE);
-            return Err(if is_recent { unknown.after_change() } else { unknown });
+            return Err(RequestRefusal::unknown_path(head.parts.uri.path(), known));
         };
         let Source { settings: source, gate } = found;
         gate.admit(head.peer, Instant::now)?;
+        if let Some(reason) = &source.unusable {
+            return Err(RequestRefusal::Unusable { reason: Arc::clone(reason) });
+        }
         let methods = &source.verifier.scheme().methods;
         if !methods.contains(&head.parts.method) && !source.may_be_unsigned_handshake(head.parts) {
             return Err(RequestRefusal::Method { allowed: methods.clone() });
@@ -197,7 +195,7 @@ impl Rules {
             verified_at: Timestamp::from(SystemTime::now()),
             scheme: Arc::clone(&verified.scheme().name),
             key: verified.key(),
-            config: self.config,
+            config: self.in_force.config,
             headers: stored_headers(&request.headers, media, verified.scheme()),
             repeat_window: source.repeat.window().unwrap_or(store::REPEAT_WINDOW_DEFAULT),
             events,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::rate::Rate;
-use crate::model::Cidr;
+use crate::model::{Cidr, Timestamp};
 use crate::normalize::Sender;
 use crate::verify::Verifier;
 
@@ -55,6 +55,8 @@ pub struct SourceSettings {
     pub repeat: Repeat,
     /// Warn after this time without an accepted request. `None`: never.
     pub silent_after: Option<Duration>,
+    /// Why its requests cannot be verified, such as a secret that could not be read at the start: they get a 503.
+    pub unusable: Option<Arc<str>>,
 }
 
 /// What happens to an event that was stored before.
@@ -88,6 +90,16 @@ pub struct Settings {
     pub health: Option<String>,
     /// Hash of the configuration, stored with each request.
     pub config: u64,
+}
+
+/// Which configuration is in force.
+#[derive(Clone, Copy, Debug)]
+pub struct InForce {
+    /// Its [hash](Settings::config).
+    pub config: u64,
+    /// How many came into force since the start: 1 is the first.
+    pub generation: u64,
+    pub since: Timestamp,
 }
 
 /// Whether two paths belong to the same source.

@@ -12,6 +12,9 @@ use super::sender::{Read, Sender};
 use super::{charset, sorted_form, split, text};
 use crate::model::{Attributes, Event, RepetitionSeed, Severity, Shape};
 
+/// The type and the severity of an element of a list that is not a JSON object, whatever the sender.
+pub const NOT_AN_OBJECT: (&str, Severity) = (TYPE_UNKNOWN, Severity::Warning);
+
 /// A verified request.
 #[derive(Clone, Copy, Debug)]
 pub struct Input<'a> {
@@ -194,11 +197,11 @@ fn event(
     }
     let shown = text::one_line(element, 80).unwrap_or(Cow::Borrowed(""));
     let attributes = Attributes {
-        event_type: TYPE_UNKNOWN.to_owned(),
+        event_type: NOT_AN_OBJECT.0.to_owned(),
         subject: None,
         time: None,
         title: format!("not a JSON object: {shown}"),
-        severity: Severity::Warning,
+        severity: NOT_AN_OBJECT.1,
         link: None,
     };
     Event { attributes, shape: Shape::Other, dedup: keys.next(Identity::Unknown), data }

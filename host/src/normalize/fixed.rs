@@ -8,7 +8,8 @@ use super::text::{NAME_CHARS_MAX, one_line};
 use super::words;
 use crate::model::Severity;
 
-/// Attributes that all events of a sender have in common; `None` if they differ.
+/// Attributes that all events of a sender have in common, but for elements of a list that are not JSON objects; `None`
+/// if they differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fixed {
     pub event_type: Option<String>,

@@ -35,7 +35,7 @@ mod words;
 
 pub use body::{Reading, is_readable};
 pub use coverage::{Instead, Unsigned, UnsignedTypes};
-pub use event::{Input, Normalized, normalize, normalize_up_to};
+pub use event::{Input, NOT_AN_OBJECT, Normalized, normalize, normalize_up_to};
 pub use fixed::Fixed;
 pub use malformed::{DEPTH_MAX, EVENTS_LIMIT, EVENTS_MAX, FORM_FIELDS_MAX, Malformed};
 pub use media::{Content, media_type, media_type_in_utf8};

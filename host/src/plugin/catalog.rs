@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use super::directory::{Directory, PluginFile, open_trusted};
 use super::file_problem::{FileError, FileProblem};
 use super::library::Plugin;
+use super::refused::{self, Refused};
 use super::sanitize::one_line;
 use super::settings::{PROBLEM_BYTES_MAX, Settings};
 use super::{cache, proof};
@@ -20,15 +21,18 @@ const LIKENESS_MIN: f64 = 0.7;
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum LoadError {
     /// No plugin has that name.
-    #[error("{}", unknown(.name, (.near.as_deref(), .unusable.as_deref()), .found, .searched))]
+    #[error("{}", unknown(.name, (.near.as_deref(), .refused), .found, .searched))]
     Unknown {
         name: String,
         near: Option<String>,
-        /// The first file that cannot be used, and why: it may be the one.
-        unusable: Option<String>,
+        /// Files whose plugin cannot be read: it may be in one of them.
+        refused: Box<Refused>,
         found: Vec<String>,
         searched: Vec<PathBuf>,
     },
+    /// By their names, these files have that plugin, and none of them can be used.
+    #[error("{}", one_line(&format!("plugin `{name}` is refused: {refused}"), PROBLEM_BYTES_MAX))]
+    Refused { name: String, refused: Refused },
     /// The file exists and cannot be used.
     #[error("{}", one_line(&format!("plugin {}: {problem}", path.display()), PROBLEM_BYTES_MAX))]
     File { path: PathBuf, problem: FileProblem },
@@ -36,13 +40,15 @@ pub enum LoadError {
 
 fn unknown(
     name: &str,
-    (near, unusable): (Option<&str>, Option<&str>),
+    (near, refused): (Option<&str>, &Refused),
     found: &[String],
     searched: &[PathBuf],
 ) -> String {
     let hint = near.map_or_else(String::new, |near| format!(", did you mean `{near}`?"));
-    let unusable =
-        unusable.map_or_else(String::new, |file| format!("; a file cannot be used: {file}"));
+    let refused = match refused.is_empty() {
+        true => String::new(),
+        false => format!("; it may be in a file that cannot be used: {refused}"),
+    };
     let found = match found {
         [] => "no plugin".to_owned(),
         found => found.join(", "),
@@ -51,12 +57,10 @@ fn unknown(
     let searched = searched.join(", ");
     let text = if SHIPPED.contains(&name) {
         let file = format!("libdispatcher_{}.so", name.replace('-', "_"));
-        format!(
-            "plugin `{name}` is missing: its file {file} is in none of {searched} (found {found}{unusable}); copy it \
-                 to one of them"
-        )
+        let text = format!("plugin `{name}` is missing: its file {file} is in none of {searched}");
+        format!("{text} (found {found}); copy it to one of them{refused}")
     } else {
-        format!("unknown plugin `{name}`{hint} (found {found} in {searched}{unusable})")
+        format!("unknown plugin `{name}`{hint} (found {found} in {searched}){refused}")
     };
     one_line(&text, PROBLEM_BYTES_MAX)
 }
@@ -66,6 +70,8 @@ fn unknown(
 pub struct Catalog {
     settings: Settings,
     files: Vec<PluginFile>,
+    /// Other libraries beside the executable. They are reported only for a plugin whose name they have.
+    foreign: Vec<PluginFile>,
     loaded: Mutex<HashMap<String, Result<Plugin, FileProblem>>>,
 }
 
@@ -74,9 +80,14 @@ impl Catalog {
     /// [`problem`](PluginFile::problem).
     #[must_use]
     pub fn scan(settings: &Settings) -> Self {
-        let mut files: Vec<PluginFile> = Vec::new();
+        let (mut files, mut foreign): (Vec<PluginFile>, Vec<_>) = Default::default();
         for directory in &settings.directories {
-            for mut file in Directory::new(directory, settings).files() {
+            let directory = Directory::new(directory, settings);
+            for mut file in directory.files() {
+                if directory.is_foreign(&file) {
+                    foreign.push(file);
+                    continue;
+                }
                 let twin = files.iter().find(|other| {
                     file.problem.is_none() && other.problem.is_none() && other.name == file.name
                 });
@@ -90,16 +101,16 @@ impl Catalog {
                 files.push(file);
             }
         }
-        Self { settings: settings.clone(), files, loaded: Mutex::default() }
+        Self { settings: settings.clone(), files, foreign, loaded: Mutex::default() }
     }
 
     /// This one file, wherever it is and whatever its extension, after the same checks.
     #[must_use]
     pub fn of_file(path: &Path, settings: &Settings) -> Self {
         let directory = Directory::of_file(path, settings);
-        let files =
-            directory.file(path.to_owned(), directory.distrust().as_ref()).into_iter().collect();
-        Self { settings: settings.clone(), files, loaded: Mutex::default() }
+        let files = vec![directory.file(path.to_owned(), directory.distrust().as_ref())];
+        let foreign = Vec::new();
+        Self { settings: settings.clone(), files, foreign, loaded: Mutex::default() }
     }
 
     /// Everything found, in the order of the search.
@@ -129,12 +140,12 @@ impl Catalog {
         if let Some(file) = named().find(|file| file.problem.is_none()) {
             return Ok(file);
         }
-        if let Some((file, problem)) = named().find_map(|file| Some((file, file.problem.as_ref()?)))
-        {
-            return Err(LoadError::File { path: file.path.clone(), problem: problem.clone() });
-        }
-        if let Some((file, problem)) = self.refused(name) {
-            return Err(LoadError::File { path: file.path.clone(), problem: problem.clone() });
+        let all = || self.files.iter().chain(&self.foreign);
+        let called = |file: &&PluginFile| file.name == name || refused::is_called(file, name);
+        let mut likely = all().filter(called).filter_map(PluginFile::refusal).peekable();
+        if likely.peek().is_some() {
+            let refused = Refused::new(likely, self.unusable());
+            return Err(LoadError::Refused { name: name.to_owned(), refused });
         }
         let usable = self.files.iter().filter(|file| file.problem.is_none());
         let found: Vec<_> = usable.map(|file| file.name.clone()).collect();
@@ -144,25 +155,16 @@ impl Catalog {
             .filter(|(likeness, _)| *likeness >= LIKENESS_MIN)
             .max_by(|(a, _), (b, _)| a.total_cmp(b))
             .map(|(_, found)| found.clone());
-        let unusable = self.files.iter().find_map(|file| {
-            let problem = file.problem.as_ref()?;
-            Some(format!("{}: {problem}", file.path.display()))
-        });
+        let nameless = self.files.iter().filter(|file| file.version.is_empty());
+        let nameless = refused::likeliest_first(nameless.collect(), name);
+        let nameless = nameless.into_iter().filter_map(PluginFile::refusal);
+        let refused = Box::new(Refused::new(nameless, self.unusable()));
         let (name, searched) = (name.to_owned(), self.settings.directories.clone());
-        Err(LoadError::Unknown { name, near, unusable, found, searched })
+        Err(LoadError::Unknown { name, near, refused, found, searched })
     }
 
-    /// A file that is refused before its plugin's name can be read, by the name of the file: `slack` is in
-    /// `libdispatcher_slack.so`.
-    fn refused(&self, name: &str) -> Option<(&PluginFile, &FileProblem)> {
-        let name = name.replace('-', "_");
-        let named = self.files.iter().filter(|file| {
-            let stem = file.path.file_stem().map(|stem| stem.to_string_lossy().replace('-', "_"));
-            stem.is_some_and(|stem| {
-                stem == name || stem.ends_with(&format!("_{name}")) || stem == format!("lib{name}")
-            })
-        });
-        named.filter_map(|file| Some((file, file.problem.as_ref()?))).next()
+    fn unusable(&self) -> usize {
+        self.files.iter().filter(|file| file.problem.is_some()).count()
     }
 
     /// Repeats all checks, on the file's current content.

@@ -7,10 +7,13 @@ use std::path::{Path, PathBuf};
 
 use super::cache::{self, CopyError};
 use super::file_problem::{FileError, FileProblem, OpenError};
-use super::inspect::{self, InspectError};
+use super::inspect;
 use super::sanitize::one_line;
 use super::settings::{FILE_BYTES_MAX, FILES_MAX, PROBLEM_BYTES_MAX, Settings};
 use super::trust::{self, Identity};
+
+/// How the names of the files of plugins begin that are built as this repository builds them.
+pub(super) const OWN_PREFIX: &str = "libdispatcher_";
 
 /// One plugin file, usable or not.
 #[derive(Clone, Debug)]
@@ -25,6 +28,11 @@ pub struct PluginFile {
 }
 
 impl PluginFile {
+    /// The file and its problem, if it has one.
+    pub(super) fn refusal(&self) -> Option<(&Path, &FileProblem)> {
+        Some((&self.path, self.problem.as_ref()?))
+    }
+
     fn unusable(path: &Path, error: impl Into<FileError>) -> Self {
         let name = path.file_name().unwrap_or(path.as_os_str()).to_string_lossy();
         Self {
@@ -90,7 +98,7 @@ impl<'a> Directory<'a> {
             (paths.len() > FILES_MAX).then(|| PluginFile::unusable(self.path, FileError::TooMany));
         paths.truncate(FILES_MAX);
         let folder = self.distrust();
-        let files = paths.into_iter().filter_map(|path| self.file(path, folder.as_ref()));
+        let files = paths.into_iter().map(|path| self.file(path, folder.as_ref()));
         files.chain(too_many).collect()
     }
 
@@ -100,20 +108,25 @@ impl<'a> Directory<'a> {
         Some(FileError::from(error).into())
     }
 
-    /// `None` for a file that is not a plugin where that is not reported.
-    pub(super) fn file(&self, path: PathBuf, folder: Option<&FileProblem>) -> Option<PluginFile> {
+    pub(super) fn file(&self, path: PathBuf, folder: Option<&FileProblem>) -> PluginFile {
         let (mut file, length) = match open_trusted(&path, self.strict) {
             Ok(opened) => opened,
-            Err(error) => return Some(PluginFile::unusable(&path, error)),
+            Err(error) => return PluginFile::unusable(&path, error),
         };
-        let facts = match inspect::inspect(&object::ReadCache::new(&mut file), length) {
-            Ok(facts) => facts,
-            Err(InspectError::NotElf | InspectError::NotAPlugin) if self.skips_other_files => {
-                return None;
+        match inspect::inspect(&object::ReadCache::new(&mut file), length) {
+            Ok(facts) => {
+                let problem = folder.cloned();
+                PluginFile { path, name: facts.name, version: facts.version, problem }
             }
-            Err(error) => return Some(PluginFile::unusable(&path, error)),
-        };
-        let problem = folder.cloned();
-        Some(PluginFile { path, name: facts.name, version: facts.version, problem })
+            Err(error) => PluginFile::unusable(&path, error),
+        }
+    }
+
+    /// Whether the file is not a plugin, where other libraries are and its name does not say that it is one.
+    pub(super) fn is_foreign(&self, file: &PluginFile) -> bool {
+        let called = |name: &str| name.starts_with(OWN_PREFIX);
+        self.skips_other_files
+            && file.problem.as_ref().is_some_and(FileProblem::is_no_plugin)
+            && !file.path.file_name().and_then(OsStr::to_str).is_some_and(called)
     }
 }

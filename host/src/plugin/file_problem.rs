@@ -23,6 +23,13 @@ impl From<FileError> for FileProblem {
     }
 }
 
+impl FileProblem {
+    /// Whether the file is something else than a plugin.
+    pub(super) fn is_no_plugin(&self) -> bool {
+        matches!(*self.0, FileError::Inspect(InspectError::NotElf | InspectError::NotAPlugin))
+    }
+}
+
 /// What is wrong with a plugin file, or with its folder.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum FileError {

@@ -19,6 +19,7 @@
 //! | module | responsibility |
 //! |---|---|
 //! | `catalog` | all plugin files found; loads one by name |
+//! | `refused` | which unusable file has the plugin that is asked for |
 //! | `directory` | the plugin files in one directory |
 //! | `file_problem` | why a file is not used |
 //! | `library` | a loaded plugin; creates its targets |
@@ -49,6 +50,7 @@ mod instance;
 mod library;
 mod manifest;
 mod proof;
+mod refused;
 mod sanitize;
 mod settings;
 #[cfg(test)]

@@ -89,6 +89,9 @@ pub const fn own_severity(kind: AlarmKind) -> Severity {
         AlarmKind::DeadLetter | AlarmKind::TargetDown | AlarmKind::ConfigRejected => {
             Severity::Error
         }
-        AlarmKind::TargetBroken | AlarmKind::DiskLow | AlarmKind::StoreDown => Severity::Critical,
+        AlarmKind::TargetBroken
+        | AlarmKind::SourceUnusable
+        | AlarmKind::DiskLow
+        | AlarmKind::StoreDown => Severity::Critical,
     }
 }

@@ -25,19 +25,21 @@ pub enum AlarmKind {
     TargetBroken,
     SourceRejecting,
     SourceSilent,
+    SourceUnusable,
     ConfigRejected,
     DiskLow,
     StoreDown,
 }
 
 impl AlarmKind {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::DeadLetter,
         Self::TargetDown,
         Self::TargetRecovered,
         Self::TargetBroken,
         Self::SourceRejecting,
         Self::SourceSilent,
+        Self::SourceUnusable,
         Self::ConfigRejected,
         Self::DiskLow,
         Self::StoreDown,
@@ -53,6 +55,7 @@ impl AlarmKind {
             Self::TargetBroken => "target.broken",
             Self::SourceRejecting => "source.rejecting",
             Self::SourceSilent => "source.silent",
+            Self::SourceUnusable => "source.unusable",
             Self::ConfigRejected => "config.rejected",
             Self::DiskLow => "disk.low",
             Self::StoreDown => "store.down",
@@ -68,6 +71,7 @@ impl AlarmKind {
             }
             Self::SourceRejecting
             | Self::SourceSilent
+            | Self::SourceUnusable
             | Self::ConfigRejected
             | Self::DiskLow
             | Self::StoreDown => false,

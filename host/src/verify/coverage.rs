@@ -24,7 +24,8 @@ impl Scheme {
         }
         let Some(signature) = self.signature() else { return vec![Coverage::Nothing] };
         let values = signature.covered_values();
-        if !signature.covers_content() && values.is_empty() {
+        let content_is_query = self.content_is_query();
+        if !signature.covers_content() && values.is_empty() && !content_is_query {
             return vec![Coverage::Nothing];
         }
         let sets = match &signature.place {
@@ -33,7 +34,7 @@ impl Scheme {
         };
         let body = if signature.signs_sorted_form() {
             SignedBody::SortedForm
-        } else if signature.covers_content() {
+        } else if signature.covers_content() || content_is_query {
             SignedBody::Bytes
         } else {
             SignedBody::Values(values.iter().map(|pointer| Box::from(&***pointer)).collect())

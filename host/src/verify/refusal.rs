@@ -64,6 +64,10 @@ pub enum VerifyRefusal {
         "the body is empty, and the method is not signed, so it is unclear whether the content is the query, as it is by GET"
     )]
     MethodUnclear,
+    #[error(
+        "it is by GET and has a body, which is not signed: the signature covers the query alone"
+    )]
+    BodyByGet,
     #[error("the body begins like a timestamp that was moved into it")]
     StampInBody,
     #[error("the signature covers the public address, which is unknown: set server.public_url")]

@@ -337,6 +337,25 @@ impl Scheme {
         }
     }
 
+    /// Whether the content of every request that it takes is signed, or values of it. A scheme without a signature
+    /// promises nothing of its content.
+    #[must_use]
+    pub fn signs_content(&self) -> bool {
+        let signed = |one: &Signature| one.covers_content() || one.signs_values();
+        self.signature().is_none_or(signed) || self.content_is_query()
+    }
+
+    /// Whether the query is the content: only GET is taken, the query is signed and a body would not be, so it is
+    /// refused.
+    #[must_use]
+    pub fn content_is_query(&self) -> bool {
+        let only_query = |signature: &Signature| {
+            signature.covers_query() && !signature.covers_content() && !signature.signs_values()
+        };
+        self.methods.iter().all(|method| *method == Method::GET)
+            && self.signature().is_some_and(only_query)
+    }
+
     /// Whether `server.public_url` must be set.
     #[must_use]
     pub fn needs_public_url(&self) -> bool {

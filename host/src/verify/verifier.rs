@@ -327,6 +327,9 @@ impl Verifier {
         if self.could_be_by_get(signature, request) {
             return Err(VerifyRefusal::MethodUnclear);
         }
+        if !request.body.is_empty() && self.scheme.content_is_query() {
+            return Err(VerifyRefusal::BodyByGet);
+        }
         let public_url = self.public_url.as_deref();
         let message = Message::new(signature, request, id, *stamp, public_url)?;
         if self.refuses_tokens {

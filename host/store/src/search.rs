@@ -57,6 +57,10 @@ pub struct SearchPage {
     /// Places of the log that cannot be read, as the numbers that events there would have. Those before `next` are read
     /// again for the next page.
     pub unreadable: Vec<u64>,
+    /// Why the files of some of these places cannot be read.
+    pub files: Vec<(u64, String)>,
+    /// Why relocated events are left out, if they are.
+    pub left_out: Option<String>,
 }
 
 /// Which retries of a target are meant.

@@ -12,8 +12,8 @@ mod status;
 mod tail;
 
 pub use event::{AttemptStory, EventStory, Explained, FateKind, TargetStory};
-pub use found::{EventLine, EventPage, unreadable_places};
+pub use found::{EventLine, EventPage, Unread};
 pub use operate::{Count, DeadPage, Letter, Move, Pause, Resume, Retry, Selection};
 pub use refusal::{ErrorBody, Refusal};
-pub use status::{Condition, Reload, SourceStatus, Status, TargetStatus};
+pub use status::{Condition, InForce, Reload, SourceStatus, Status, TargetStatus};
 pub use tail::TailLine;

@@ -13,6 +13,9 @@ pub struct Status {
     pub well: bool,
     pub sources: Vec<SourceStatus>,
     pub targets: Vec<TargetStatus>,
+    /// `None` while the daemon starts or stops.
+    #[serde(default)]
+    pub config: Option<InForce>,
     /// The outcome of the last reload; `None` before the first.
     #[serde(default)]
     pub reload: Option<Reload>,
@@ -28,6 +31,17 @@ pub struct Status {
     pub log_lines_dropped: u64,
 }
 
+/// The configuration in force.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// Hash of the text of its files, 16 digits.
+    pub hash: String,
+    /// How many came into force since the start: 1 is the first.
+    pub generation: u64,
+    /// When it came into force.
+    pub since: String,
+}
+
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct SourceStatus {
     pub name: String,
@@ -37,6 +51,9 @@ pub struct SourceStatus {
     pub last_event: Option<String>,
     /// How many requests were refused since the start. The last 100 are remembered.
     pub refused: usize,
+    /// Why it refuses every request with a 503, such as a secret that could not be read; `None`: it does not.
+    #[serde(default)]
+    pub unusable: Option<String>,
     /// Events since the start that were received before, and are not delivered again.
     #[serde(default)]
     pub duplicates: u64,
@@ -129,6 +146,9 @@ pub struct Reload {
     /// Keys whose change needs a restart.
     pub restart: Vec<String>,
     pub warnings: Vec<String>,
+    /// The configuration in force after it.
+    #[serde(default)]
+    pub config: Option<InForce>,
 }
 
 #[cfg(test)]

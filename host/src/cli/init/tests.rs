@@ -1,6 +1,8 @@
 //! Tests of `dispatcher init` in folders of its own.
 
 use ring::rand::SystemRandom;
+use rustix::fs::{MemfdFlags, Mode, SealFlags};
+use std::os::fd::AsRawFd as _;
 
 use super::*;
 use crate::config::vendors;
@@ -247,10 +249,19 @@ fn if_a_file_cannot_be_written_every_change_is_undone() {
             None => fs::remove_file(&ignored).unwrap(),
             Some(text) => fs::write(&ignored, text).unwrap(),
         }
-        // A link that leads nowhere: no file can be made there.
+        // It can be read, but not even root can write it.
         let env = home.path().join(ENV_FILE);
+        let sealed = rustix::fs::memfd_create("env", MemfdFlags::ALLOW_SEALING).unwrap();
+        rustix::io::write(&sealed, &fs::read(&env).unwrap()).unwrap();
+        rustix::fs::fchmod(&sealed, Mode::RUSR).unwrap();
+        rustix::fs::fcntl_add_seals(
+            &sealed,
+            SealFlags::WRITE | SealFlags::SHRINK | SealFlags::GROW,
+        )
+        .unwrap();
         fs::remove_file(&env).unwrap();
-        std::os::unix::fs::symlink(home.path().join("no/folder"), &env).unwrap();
+        let file = format!("/proc/self/fd/{}", sealed.as_raw_fd());
+        std::os::unix::fs::symlink(file, &env).unwrap();
         let toml = read(home.path(), CONFIG_FILE);
         let failure = init_of(&["stripe"], home.path()).unwrap_err();
         assert!(failure.text.contains("cannot write"), "{}", failure.text);

@@ -16,41 +16,80 @@ use crate::verify::{Handshake, InvalidSecrets, Proof, SECRETS_MAX, Scheme, Token
 const EMPTY_HELP: &str =
     "an empty secret would accept requests from anyone; use the secret that the sender shows";
 
-/// Placeholder for a secret that `check` does not look up. Nothing is ever verified with it.
+/// Placeholder for a secret that `check` does not look up, or that cannot be read. Nothing is ever verified with it.
 const NOT_LOOKED_UP: &str = "not looked up";
 /// A secret with fewer bytes gets a warning.
 const SECRET_BYTES_RECOMMENDED: usize = 16;
 
-/// The secrets of a source that could be read.
+/// The secrets of a source.
 #[derive(Default)]
 pub(super) struct Secrets {
     pub(super) values: Vec<Secret>,
-    /// For each of them, its number in the file, from 1, and its place.
-    places: Vec<(usize, Range<usize>)>,
+    /// For each of them, where it is from.
+    origins: Vec<Origin>,
+    /// Why one of them cannot be read.
+    pub(super) unreadable: Option<String>,
+}
+
+struct Origin {
+    /// Its number in the configuration, from 1, and its place there.
+    number: usize,
+    place: Range<usize>,
+    /// It is written there.
+    is_literal: bool,
+}
+
+/// Why there is no secret.
+pub(super) enum NoSecret {
+    /// The configuration is wrong, which has been noted.
+    Refused,
+    /// What the configuration names has no value. Has been noted with this title.
+    Unreadable(String),
 }
 
 pub(super) fn is_looked_up(secret: &Secret) -> bool {
     secret.expose() != NOT_LOOKED_UP
 }
 
-/// Makes the verifier. The placeholder of a secret that is not looked up has the wrong form for many
-/// schemes; then the verifier is made for a scheme that takes any text.
+/// Makes the verifier, or returns `None` and notes why not. If only a secret is missing or wrong that is not written in the
+/// configuration, the verifier accepts nothing, and [`Secrets::unreadable`] says why.
 pub(super) fn verifier(
-    scheme: &Arc<Scheme>,
-    secrets: &[Secret],
-    public_url: Option<&str>,
-) -> Result<Verifier, InvalidSecrets> {
-    let made = Verifier::new(scheme, secrets, public_url);
-    let skipped =
-        |number: usize| secrets.get(number - 1).is_some_and(|secret| !is_looked_up(secret));
-    match made {
-        Err(InvalidSecrets::Form { number, .. }) if skipped(number) => {
-            let stand_in =
-                Scheme { proof: Proof::Token(TokenIn::Query("".into())), ..(**scheme).clone() };
-            Verifier::new(&Arc::new(stand_in), secrets, public_url)
+    (name, scheme, public_url): (&str, &Arc<Scheme>, Option<&str>),
+    secrets: &mut Secrets,
+    verify_token: Result<Secret, NoSecret>,
+    place: Range<usize>,
+    notes: &Notes,
+) -> Option<Verifier> {
+    let made = match Verifier::new(scheme, &secrets.values, public_url) {
+        Ok(verifier) => verifier,
+        Err(error) => {
+            if !is_placeholder(error, &secrets.values) {
+                match refuse_secrets(name, scheme, error, secrets, place, notes) {
+                    NoSecret::Refused => return None,
+                    NoSecret::Unreadable(why) => secrets.unreadable = Some(why),
+                }
+            }
+            // Takes any text as its secret. Nothing is verified with it.
+            let proof = Proof::Token(TokenIn::Query("".into()));
+            let stand_in = Arc::new(Scheme { proof, ..(**scheme).clone() });
+            Verifier::new(&stand_in, &secrets.values, public_url).ok()?
         }
-        made => made,
-    }
+    };
+    let verify_token = match verify_token {
+        Ok(token) => Some(token),
+        Err(NoSecret::Refused) => None,
+        Err(NoSecret::Unreadable(why)) => {
+            secrets.unreadable.get_or_insert(why);
+            None
+        }
+    };
+    Some(made.with_verify_token(verify_token.as_ref()))
+}
+
+/// Whether the secret with the wrong form is a placeholder.
+fn is_placeholder(error: InvalidSecrets, secrets: &[Secret]) -> bool {
+    let InvalidSecrets::Form { number, .. } = error else { return false };
+    secrets.get(number - 1).is_some_and(|secret| !is_looked_up(secret))
 }
 
 /// The token that the vendor sends along with the GET request of its handshake.
@@ -60,37 +99,42 @@ pub(super) fn verify_token(
     table: &mut Table<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
-) -> Option<Secret> {
-    let entry = table.entry("verify_token")?;
-    let scheme = scheme?;
+) -> Result<Secret, NoSecret> {
+    let entry = table.entry("verify_token").ok_or(NoSecret::Refused)?;
+    let scheme = scheme.ok_or(NoSecret::Refused)?;
     if scheme.handshake != Some(Handshake::MetaHubChallenge) {
         let title = format!("`{}` does not apply to scheme `{}`", entry.path, scheme.name);
         entry.refuse(notes, &title, "the handshake of this scheme has no such token", "");
-        return None;
+        return Err(NoSecret::Refused);
     }
     secret(name, None, &entry, resolver, notes)
 }
 
 /// Notes why no verifier can be made with these secrets.
-pub(super) fn refuse_secrets(
+fn refuse_secrets(
     name: &str,
     scheme: &Scheme,
     mut error: InvalidSecrets,
     secrets: &Secrets,
     place: Range<usize>,
     notes: &Notes,
-) {
+) -> NoSecret {
     let number = match &mut error {
         InvalidSecrets::Empty { number } | InvalidSecrets::Form { number, .. } => Some(number),
         _ => None,
     };
-    let written = number.and_then(|number| {
-        let (in_file, place) = secrets.places.get(*number - 1)?;
-        *number = *in_file;
-        Some(place.clone())
+    let origin = number.and_then(|number| {
+        let origin = secrets.origins.get(*number - 1)?;
+        *number = origin.number;
+        Some(origin)
     });
-    let place = written.unwrap_or(place);
-    let problem = Problem::error(format!("source `{name}`: {error}"));
+    let place = origin.map_or(place, |origin| origin.place.clone());
+    let title = format!("source `{name}`: {error}");
+    let problem = Problem::error(&title);
+    if origin.is_some_and(|origin| !origin.is_literal) {
+        notes.add(problem.at(place, "").of_a_source());
+        return NoSecret::Unreadable(title);
+    }
     notes.add(match error {
         InvalidSecrets::NoPublicUrl => {
             let label = format!("scheme `{}` signs the address", scheme.name);
@@ -100,6 +144,7 @@ pub(super) fn refuse_secrets(
         }
         _ => problem.at(place, ""),
     });
+    NoSecret::Refused
 }
 
 /// Returns `None` and notes why if no secret can be used.
@@ -138,10 +183,20 @@ pub(super) fn secrets(
     }
     let mut secrets = Secrets::default();
     for (index, entry) in entries.iter().enumerate() {
-        if let Some(secret) = secret(name, scheme, entry, resolver, notes) {
-            secrets.values.push(secret);
-            secrets.places.push((index + 1, entry.span.clone()));
+        match secret(name, scheme, entry, resolver, notes) {
+            Ok(secret) => {
+                let (place, is_literal) = (entry.span.clone(), is_literal(entry));
+                secrets.values.push(secret);
+                secrets.origins.push(Origin { number: index + 1, place, is_literal });
+            }
+            Err(NoSecret::Unreadable(why)) => {
+                secrets.unreadable.get_or_insert(why);
+            }
+            Err(NoSecret::Refused) => {}
         }
+    }
+    if secrets.values.is_empty() && secrets.unreadable.is_some() {
+        secrets.values.push(Secret::new(NOT_LOOKED_UP));
     }
     (!secrets.values.is_empty()).then_some(secrets)
 }
@@ -153,22 +208,22 @@ fn secret(
     entry: &Entry<'_>,
     resolver: &Resolver<'_>,
     notes: &Notes,
-) -> Option<Secret> {
+) -> Result<Secret, NoSecret> {
     let toml::de::DeValue::String(text) = entry.value else {
         // A wrong type may still be a secret, so it is masked. `string` notes the wrong type.
         notes.mask(entry.span.clone());
         entry.string(notes);
-        return None;
+        return Err(NoSecret::Refused);
     };
     let Some(reference) = Reference::parse(text) else {
         not_a_reference(name, entry, text, notes);
-        return None;
+        return Err(NoSecret::Refused);
     };
     if let Reference::Literal(_) = reference {
         warn_of_literal(entry, notes);
     }
     if resolver.skips(reference, &entry.path, notes) {
-        return Some(Secret::new(NOT_LOOKED_UP));
+        return Ok(Secret::new(NOT_LOOKED_UP));
     }
     match resolver.resolve(reference) {
         Ok(secret) => {
@@ -180,7 +235,7 @@ fn secret(
             } else if let Some(scheme) = scheme {
                 warn_of_short(name, scheme, secret.expose(), entry, notes);
             }
-            Some(secret)
+            Ok(secret)
         }
         Err(unresolved) => {
             let title = format!("the secret of source `{name}` {}", unresolved.problem);
@@ -192,10 +247,20 @@ fn secret(
                 _ if unresolved.problem == EMPTY => EMPTY_HELP.to_owned(),
                 _ => unresolved.help,
             };
-            entry.refuse(notes, &title, &unresolved.label, &help);
-            None
+            let problem = Problem::error(&title).at(entry.span.clone(), unresolved.label);
+            if let Reference::Literal(_) = reference {
+                notes.add(problem.help(help));
+                return Err(NoSecret::Refused);
+            }
+            notes.add(problem.help(help).of_a_source());
+            Err(NoSecret::Unreadable(title))
         }
     }
+}
+
+fn is_literal(entry: &Entry<'_>) -> bool {
+    let toml::de::DeValue::String(text) = entry.value else { return false };
+    matches!(Reference::parse(text), Some(Reference::Literal(_)))
 }
 
 /// Where the vendor's secret comes from, if the vendor shows it.

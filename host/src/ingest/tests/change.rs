@@ -31,6 +31,31 @@ async fn a_request_keeps_the_settings_it_began_with_and_the_next_one_has_the_new
     assert_eq!(kit.in_flight(), 0);
 }
 
+#[tokio::test]
+async fn while_the_configuration_changes_an_unknown_path_should_be_tried_again() {
+    let kit = Kit::with_secrets(&[SECRET]);
+    let send = async |path: &str| {
+        let answer = kit.send(signed(path, sample("sqreen/test"))).await;
+        let wait = answer.headers.get("retry-after").map(|wait| wait.to_str().unwrap().to_owned());
+        (answer.status.as_u16(), wait)
+    };
+    let again = (503, Some("5".to_owned()));
+    assert_eq!(send("/later").await, (404, None));
+    // Also for a reload that waits for another one, and for one that is refused.
+    let [first, second] = [kit.ingest.begin_change(), kit.ingest.begin_change()];
+    assert_eq!(send("/later").await, again);
+    assert_eq!(send("/sqreen").await.0, 200);
+    drop(first);
+    assert_eq!(send("/later").await, again);
+    drop(second);
+    assert_eq!(send("/later").await, again, "its end is a moment ago");
+    // The first configuration of a daemon replaces nothing.
+    let (settings, router) = kit::rules(&[SECRET], 78);
+    let kit = Kit::with_secrets(&["another"]);
+    kit.ingest.change(settings, router);
+    assert_eq!(kit.send(signed("/later", sample("sqreen/test"))).await.status, 404);
+}
+
 /// Polls once, and returns the output if the future is ready.
 async fn polled_once<F: Future>(mut future: Pin<&mut F>) -> Option<F::Output> {
     std::future::poll_fn(|context| match future.as_mut().poll(context) {

@@ -105,6 +105,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
         keys_allow: Arc::default(),
+        unusable: None,
         allow: Arc::default(),
         rates: Arc::default(),
         repeat: Repeat::Skip { window: crate::store::REPEAT_WINDOW_DEFAULT },

@@ -239,6 +239,74 @@ fn an_unknown_name_gets_a_suggestion_and_what_was_found_where() {
 }
 
 #[test]
+fn a_refused_file_is_named_by_the_target_that_needs_it() {
+    let plugin = each();
+    let half = plugin[..plugin.len() / 2].to_vec();
+    let abort = patched(plugin.clone(), b"\0panic=unwind\0", b"\0panic=abort\0\0");
+    let kinds = [
+        (Vec::new(), "not an ELF file"),
+        (b"<html>404</html>".to_vec(), "not an ELF file"),
+        (half, "damaged or truncated"),
+        (abort, "panic = \"unwind\""),
+    ];
+    for (content, reason) in &kinds {
+        for file in
+            ["libdispatcher_tell_me.so", "libtell_me.so", "tell-me.so", "libacme_tell_me.so"]
+        {
+            let home = Home::new();
+            for other in ["a.so", "libdispatcher_tell.so", "zz_tell_me_more.so"] {
+                home.put(other, b"text");
+            }
+            let path = home.put(file, content);
+            let error = home.scan().load("tell-me").unwrap_err();
+            assert!(matches!(error, LoadError::Refused { .. }), "{file}: {error}");
+            let text = error.to_string();
+            let start = format!("plugin `tell-me` is refused: {}: ", path.display());
+            assert!(text.starts_with(&start) && text.contains(reason), "{file}: {text}");
+            assert!(
+                text.contains("; 3 other files cannot be used (`dispatcher plugin list`)"),
+                "{text}"
+            );
+            assert!(!text.contains("unknown"), "{text}");
+        }
+    }
+}
+
+#[test]
+fn all_refused_files_that_may_be_the_plugin_are_named_the_likeliest_first() {
+    let home = Home::new();
+    let empty = home.put("libdispatcher_tell_me.so", b"");
+    let cut = home.put("libtell_me.so", &each()[..100]);
+    let text = home.scan().load("tell-me").unwrap_err().to_string();
+    let first = format!("is refused: {}: not a shared library", empty.display());
+    let second = format!("; {}: damaged or truncated", cut.display());
+    assert!(text.contains(&first) && text.contains(&second), "{text}");
+    assert!(!text.contains("other file"), "{text}");
+
+    // By no name the right one.
+    let home = Home::new();
+    home.put("b.so", &patched(each(), b"\0name=test-each\0", b"\0name=test-open\0"));
+    let names = ["a.so", "c.so", "libdispatcher_tel_me.so", "d.so", "e.so", "f.so"];
+    let paths = names.map(|name| home.put(name, b"").display().to_string());
+    let text = home.scan().load("tell-me").unwrap_err().to_string();
+    let start = format!("; it may be in a file that cannot be used: {}: not a shared", paths[2]);
+    assert!(text.starts_with("unknown plugin `tell-me` (found test-open in "), "{text}");
+    assert!(text.contains(&start), "{text}");
+    assert!(text.ends_with("; 3 other files cannot be used (`dispatcher plugin list`)"), "{text}");
+    // A name that is known is that of another plugin.
+    let path = home.drop_in().join("b.so");
+    fs::set_permissions(&path, fs::Permissions::from_mode(0o666)).unwrap();
+    let text = home.scan().load("tell-me").unwrap_err().to_string();
+    assert!(!text.contains("b.so") && text.contains("4 other files"), "{text}");
+    // However many and long they are.
+    for number in 0..200 {
+        home.put(&format!("{}{number}.so", "long".repeat(50)), b"");
+    }
+    let text = home.scan().load("tell-me").unwrap_err().to_string();
+    assert!(text.len() <= 1024 && text.contains("204 other files"), "{text}");
+}
+
+#[test]
 fn missing_folders_are_skipped() {
     let home = Home::new();
     let missing = home.folder.path().join("missing");

@@ -10,6 +10,7 @@ use crate::StoreError;
 use crate::embedded::format::event_number::lsn_of;
 use crate::embedded::format::stored_request::Origin;
 use crate::embedded::index::rows::{Index, IndexError, place};
+use crate::embedded::log::segment_file::is_of_process;
 
 /// Reads the event of that number from memory or the log; `None` when it is damaged.
 pub(crate) fn event(shared: &Shared, number: u64) -> Result<Option<Arc<StoredEvent>>, StoreError> {
@@ -27,22 +28,6 @@ pub(crate) fn log_error(shared: &Shared, error: &io::Error) -> StoreError {
     let folder = shared.reader.folder.clone();
     let read = StoreError::ReadLog { folder, reason: error.to_string() };
     if is_of_process(error) { StoreError::Disk { reason: read.to_string() } } else { read }
-}
-
-/// Whether an error says nothing of what the file has: the process may open no more files, use no more memory, or not
-/// read it.
-fn is_of_process(error: &io::Error) -> bool {
-    use rustix::io::Errno;
-    const OF_PROCESS: [Errno; 7] = [
-        Errno::MFILE,
-        Errno::NFILE,
-        Errno::NOMEM,
-        Errno::AGAIN,
-        Errno::INTR,
-        Errno::ACCESS,
-        Errno::PERM,
-    ];
-    Errno::from_io_error(error).is_some_and(|errno| OF_PROCESS.contains(&errno))
 }
 
 impl Shared {
@@ -81,18 +66,5 @@ impl Shared {
     /// Whether retention removed the event of that number.
     pub(crate) fn is_gone(&self, index: &dyn Index, number: u64) -> Result<bool, IndexError> {
         Ok(lsn_of(number) < self.reader.start() && place(index, number)?.is_none())
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn only_errors_of_the_file_count_against_what_it_has() {
-        let of_process = |errno: rustix::io::Errno| is_of_process(&errno.into());
-        assert!([23, 24, 12].map(rustix::io::Errno::from_raw_os_error).into_iter().all(of_process));
-        assert!(![2, 5].map(rustix::io::Errno::from_raw_os_error).into_iter().any(of_process));
-        assert!(!is_of_process(&io::Error::other("damaged")));
     }
 }

@@ -23,6 +23,7 @@ use crate::embedded::index::rows::{HOUR_MS, Index, IndexError, IndexHome, KeysKe
 use crate::embedded::limits::millis;
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::recent::Tail;
+use crate::embedded::log::segment_file::gone;
 use crate::embedded::log::spare::Spare;
 use crate::embedded::platform::clock::{Clock, ClockSets, Now, OneSet, SeenTime};
 use crate::embedded::platform::lock_file::Lock;
@@ -327,13 +328,7 @@ impl Shared {
                 && disk.open(&segment.path(folder)).err().is_some_and(is_missing)
         };
         match before.iter().find(is_gone) {
-            Some(segment) => self.room.close(
-                Why::Part,
-                format!(
-                    "{} is gone: put it back, or stop the daemon, and `dispatcher store check` says what to do",
-                    segment.path(folder).display()
-                ),
-            ),
+            Some(segment) => self.room.close(Why::Part, gone(&segment.path(folder).display())),
             None if self.room.is_closed(Why::Part) => self.room.open(Why::Part),
             None => {}
         }

@@ -9,11 +9,10 @@ use tokio::sync::Semaphore;
 
 use super::unreadable::stored;
 use crate::embedded::core::blocking::blocking;
-use crate::embedded::core::events::log_error;
 use crate::embedded::core::shared::Shared;
 use crate::embedded::format::event_number::number;
 use crate::embedded::format::stored_request::{Listed, Origin};
-use crate::embedded::index::rows::{Order, Space, place_key, word};
+use crate::embedded::index::rows::{Order, Space, place, place_key, word};
 use crate::{FoundEvent, Search, SearchPage, StoreError};
 
 /// One search at a time: it reads as much as the disk gives.
@@ -21,6 +20,9 @@ static ONE: Semaphore = Semaphore::const_new(1);
 
 /// Most events of removed segments that one page looks at.
 const MOVED_MAX: usize = 1_000;
+
+/// Most files of which a page says why they cannot be read.
+const FILES_MAX: usize = 3;
 
 pub(crate) async fn search(shared: &Arc<Shared>, wanted: Search) -> Result<SearchPage, StoreError> {
     // It is never closed. The work keeps it, because it goes on if the caller does not wait for it.
@@ -55,11 +57,12 @@ impl Pages<'_> {
                 oldest = Some(oldest.map_or(received, |oldest| oldest.min(received)));
                 is_wanted(search, listed)
             };
-            let read = self.shared.reader.block_before(before, &mut wants);
-            let block = read.map_err(|error| log_error(self.shared, &error))?;
-            let Some(block) = block else { break };
+            let Some(block) = self.shared.reader.block_before(before, &mut wants) else { break };
             self.page.back_to = oldest.or(self.page.back_to);
             self.page.unreadable.extend(block.unreadable);
+            if let Some(why) = block.missing {
+                self.cannot_read(number(block.begin, 0), why);
+            }
             bytes += block.bytes;
             for listed in block.events.into_iter().rev() {
                 if self.is_full(search) {
@@ -74,8 +77,16 @@ impl Pages<'_> {
             }
             std::thread::yield_now();
         }
-        self.read_moved(search, before)?;
+        self.read_moved(search, before);
         Ok(self.page)
+    }
+
+    fn cannot_read(&mut self, place: u64, why: String) {
+        self.page.unreadable.push(place);
+        let files = &mut self.page.files;
+        if files.len() < FILES_MAX && files.iter().all(|(_, named)| *named != why) {
+            files.push((place, why));
+        }
     }
 
     /// Where the next page begins.
@@ -93,12 +104,12 @@ impl Pages<'_> {
         is_full
     }
 
-    /// What was relocated when its segment was removed. Without an index it is left out.
-    fn read_moved(&mut self, search: &Search, before: u64) -> Result<(), StoreError> {
+    /// What was relocated when its segment was removed. Without an index it is left out, and the page says so.
+    fn read_moved(&mut self, search: &Search, before: u64) {
         let end = before.min(number(self.shared.reader.start(), 0));
-        let Some(last) = end.checked_sub(1) else { return Ok(()) };
+        let Some(last) = end.checked_sub(1) else { return };
         let mut numbers = Vec::new();
-        let looked = self.shared.try_index(|index| {
+        let looked = self.shared.with_index(|index| {
             let keys = place_key(0)..=place_key(last);
             index.range(Space::Place, keys, Order::Descending, &mut |key, _| {
                 numbers.extend(word(key, 0));
@@ -106,26 +117,40 @@ impl Pages<'_> {
                 Ok(if enough { ControlFlow::Break(()) } else { ControlFlow::Continue(()) })
             })
         });
-        if !matches!(looked, Some(Ok(()))) {
-            return Ok(());
+        if let Err(why) = looked {
+            self.page.left_out = Some(why.to_string());
+            return;
         }
-        for (place, number) in numbers.into_iter().enumerate() {
-            if place == MOVED_MAX {
+        for (looked_at, number) in numbers.into_iter().enumerate() {
+            if looked_at == MOVED_MAX {
                 self.page.next = Some(self.cursor(number + 1));
                 self.page.is_cut = true;
-                return Ok(());
+                return;
             }
-            let Some(origin) = self.shared.origin(number)? else { continue };
+            let origin = match self.shared.origin(number) {
+                Ok(Some(origin)) => origin,
+                Ok(None) => {
+                    // It may be gone meanwhile.
+                    let is_kept = self.shared.with_index(|index| place(index, number));
+                    if is_kept.is_ok_and(|place| place.is_some()) {
+                        self.page.unreadable.push(number);
+                    }
+                    continue;
+                }
+                Err(error) => {
+                    self.cannot_read(number, error.to_string());
+                    continue;
+                }
+            };
             self.page.back_to = Some(origin.event.received_at);
             let listed = listed(origin);
             if is_wanted(search, &listed) {
                 if self.is_full(search) {
-                    return Ok(());
+                    return;
                 }
                 self.page.events.push(found(listed));
             }
         }
-        Ok(())
     }
 }
 

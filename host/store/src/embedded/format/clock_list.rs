@@ -3,16 +3,19 @@
 use super::frame::checksum;
 use super::segment_header::{HEADER_LEN, SegmentHeader};
 use crate::embedded::platform::clock::OneSet;
-use crate::embedded::platform::clock_trust::{SETS_MAX, from_all};
+use crate::embedded::platform::clock_merge::SETS_MAX;
+use crate::embedded::platform::clock_trust::from_all;
 
 /// Where the list is: in sectors of its own.
 pub(crate) const CLOCKS_AT: usize = 1_536;
 
 const ONE_LEN: usize = 24;
 
-/// Flags of a time.
+/// Flag of a time. Bit 1 was set by an earlier program.
 const UNSURE: u32 = 1;
-const MERGED: u32 = 2;
+
+/// Behind the flags: to within how many minutes it is known what the clock showed before.
+const SPREAD_SHIFT: u32 = 2;
 
 /// Bytes of the count and the checksum before the list.
 const FRAME_LEN: usize = 8;
@@ -24,7 +27,8 @@ pub(crate) fn put(header: &SegmentHeader, sets: &[OneSet], bytes: &mut [u8]) {
     let newest = &sets[sets.len().saturating_sub(SETS_MAX)..];
     let mut list = Vec::with_capacity(newest.len() * ONE_LEN);
     for set in newest {
-        let flags = if set.unsure { UNSURE } else { 0 } | if set.merged { MERGED } else { 0 };
+        let spread = set.spread_min.min(OneSet::SPREAD_MIN_MAX) << SPREAD_SHIFT;
+        let flags = spread | if set.unsure { UNSURE } else { 0 };
         list.extend_from_slice(&set.at_ms.to_le_bytes());
         list.extend_from_slice(&set.ahead_ms.to_le_bytes());
         list.extend_from_slice(&set.rows_to.unwrap_or(header.epoch).to_le_bytes());
@@ -61,7 +65,7 @@ fn listed(header: &SegmentHeader, bytes: &[u8]) -> Option<Vec<OneSet>> {
             ahead_ms: i64::from_le_bytes(*ahead_ms),
             rows_to: Some(u32::from_le_bytes(*rows_to)),
             unsure: flags & UNSURE > 0,
-            merged: flags & MERGED > 0,
+            spread_min: flags >> SPREAD_SHIFT,
         })
     };
     list.chunks_exact(ONE_LEN).map(one).collect()
@@ -80,12 +84,12 @@ mod tests {
     use proptest::prelude::*;
 
     fn any_set() -> impl Strategy<Value = OneSet> {
-        let fields = any::<(u64, i64, bool, bool, Option<u32>)>();
-        fields.prop_map(|(at_ms, ahead_ms, unsure, merged, rows_to)| OneSet {
+        let fields = (any::<(u64, i64, bool, Option<u32>)>(), 0..=OneSet::SPREAD_MIN_MAX);
+        fields.prop_map(|((at_ms, ahead_ms, unsure, rows_to), spread_min)| OneSet {
             at_ms,
             ahead_ms,
             unsure,
-            merged,
+            spread_min,
             rows_to,
         })
     }
@@ -116,7 +120,7 @@ mod tests {
         let clock = ClockSet { at_ms: 7, ahead_min: -3, unsure: false };
         let header = SegmentHeader { clock, ..sample(1 << 20, 0) };
         let [set] = read(&header, &header.to_bytes())[..] else { panic!() };
-        assert_eq!((set.at_ms, set.ahead_ms, set.merged), (7, -180_000, false));
+        assert_eq!((set.at_ms, set.ahead_ms, set.spread_min), (7, -180_000, 0));
         assert_eq!(read(&sample(0, 0), &[]), []);
     }
 }

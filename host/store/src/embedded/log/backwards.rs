@@ -26,27 +26,44 @@ pub(crate) struct Block {
     pub bytes: u64,
     /// Places in it that cannot be read, as the numbers that events there would have.
     pub unreadable: Vec<u64>,
+    /// Why nothing of its segment before it can be read.
+    pub missing: Option<String>,
 }
 
 impl Reader {
     /// The events before that number, as far as one block has them, and those that `wants` accepts; `None` at the
-    /// beginning of the log.
+    /// beginning of the log. A segment that cannot be read is a block without events.
     pub(crate) fn block_before(
         &self,
         before: u64,
         wants: &mut dyn FnMut(&Listed) -> bool,
-    ) -> io::Result<Option<Block>> {
+    ) -> Option<Block> {
         let mut wants = |event: &Listed| event.event.id.number() < before && wants(event);
         let lsn = lsn_of(before);
+        let missing = |stretch: &Stretch, error: io::Error| Block {
+            begin: stretch.from,
+            missing: Some(error.to_string()),
+            ..Block::default()
+        };
         if before > number(lsn, 0) {
             // Only the first events of the request at this place.
             let found = read_lock(&self.segments).wanted(lsn, |_| true);
             if let Some((stretch, _read)) = found.filter(|(stretch, _)| stretch.from == lsn) {
-                return self.of_one(stretch, &mut wants).map(Some);
+                let block = self.of_one(stretch, &mut wants);
+                return Some(block.unwrap_or_else(|error| missing(&stretch, error)));
             }
         }
-        let Some((stretch, _read)) = read_lock(&self.segments).before(lsn) else { return Ok(None) };
-        let file = self.disk.open(&self.path(&stretch))?;
+        let (stretch, _read) = read_lock(&self.segments).before(lsn)?;
+        let block = self.last_of(stretch, &mut wants);
+        Some(block.unwrap_or_else(|error| missing(&stretch, error)))
+    }
+
+    fn last_of(
+        &self,
+        stretch: Stretch,
+        wants: &mut dyn FnMut(&Listed) -> bool,
+    ) -> io::Result<Block> {
+        let file = self.open(&stretch)?;
         let (mut bytes_wanted, mut bytes) = (BLOCK_BYTES, 0);
         loop {
             let left = stretch.to - stretch.from;
@@ -54,13 +71,13 @@ impl Reader {
             let part = Stretch { from: stretch.from + skipped, ..stretch };
             bytes += part.to - part.from;
             // A place in the middle of the segment is seldom that of a frame.
-            let found = of_part(&mut Scanner::new(&*file, part, CHUNK_BYTES), &mut wants)?;
+            let found = of_part(&mut Scanner::new(&*file, part, CHUNK_BYTES), wants)?;
             match found {
-                Some(block) => return Ok(Some(Block { bytes, ..block })),
+                Some(block) => return Ok(Block { bytes, ..block }),
                 None if skipped == 0 => {
                     let begin = stretch.from;
                     let unreadable = vec![number(begin, 0)];
-                    return Ok(Some(Block { begin, bytes, unreadable, ..Block::default() }));
+                    return Ok(Block { begin, bytes, unreadable, ..Block::default() });
                 }
                 // Longer than the block.
                 None => bytes_wanted *= 2,
@@ -73,7 +90,7 @@ impl Reader {
         stretch: Stretch,
         wants: &mut dyn FnMut(&Listed) -> bool,
     ) -> io::Result<Block> {
-        let file = self.disk.open(&self.path(&stretch))?;
+        let file = self.open(&stretch)?;
         let mut scanner = Scanner::new(&*file, stretch, 4_096);
         let mut block = Block { begin: stretch.from, ..Block::default() };
         match scanner.step()? {

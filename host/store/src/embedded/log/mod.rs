@@ -8,6 +8,7 @@ pub(super) mod reader;
 pub(super) mod recent;
 pub(super) mod remaining;
 pub(super) mod scanner;
+pub(super) mod segment_file;
 pub(super) mod segments;
 pub(super) mod spare;
 pub(super) mod summary;

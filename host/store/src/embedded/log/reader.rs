@@ -9,6 +9,7 @@ use std::sync::{Arc, RwLock};
 use dispatcher_model::{StoredEvent, Timestamp};
 
 use super::scanner::{CHUNK_BYTES, Scanner, Step, Stretch};
+use super::segment_file;
 use super::segments::Segments;
 use crate::embedded::format::event_number::{lsn_of, number};
 use crate::embedded::format::frame::{Header, Kind};
@@ -16,7 +17,7 @@ use crate::embedded::format::record::{Lost, request_targets};
 use crate::embedded::format::runs::Runs;
 pub(crate) use crate::embedded::format::stored_request::Origin;
 use crate::embedded::format::stored_request::Read;
-use crate::embedded::platform::disk::Disk;
+use crate::embedded::platform::disk::{Disk, DiskFile};
 use crate::embedded::platform::locks::read_lock;
 
 /// Least that is read for a claim, however few it asks for: the next claim usually follows at once.
@@ -91,6 +92,10 @@ impl Reader {
         stretch.segment.path(&self.folder)
     }
 
+    pub(super) fn open(&self, stretch: &Stretch) -> io::Result<Box<dyn DiskFile>> {
+        segment_file::open(&*self.disk, &self.path(stretch))
+    }
+
     /// The next deliveries of a target from the number `from` on: at least one, if there is one, and
     /// about as much as one read of the disk gives.
     pub(crate) fn deliveries(&self, target: u16, from: u64, max: usize) -> io::Result<Found> {
@@ -98,7 +103,7 @@ impl Reader {
         let chunk = max.saturating_mul(4_096).clamp(CHUNK_BYTES_SMALL, CHUNK_BYTES);
         while found.events.is_empty() {
             let Some((stretch, _read)) = self.stretch_for(target, found.to) else { break };
-            let file = self.disk.open(&self.path(&stretch))?;
+            let file = self.open(&stretch)?;
             let mut scanner = Scanner::new(&*file, stretch, chunk);
             let mut bytes = 0;
             while bytes < chunk || found.events.is_empty() {
@@ -143,7 +148,7 @@ impl Reader {
         let Some((stretch, _read)) = at else {
             return Ok(None);
         };
-        let file = self.disk.open(&self.path(&stretch))?;
+        let file = self.open(&stretch)?;
         let mut scanner = Scanner::new(&*file, stretch, 4_096);
         let Step::Frame(header, payload) = scanner.step()? else { return Ok(None) };
         let store = stretch.segment.identity.store;
@@ -169,7 +174,7 @@ impl Reader {
     ) -> io::Result<(Numbers, Vec<Damaged>)> {
         let (mut found, mut damaged, mut at) = (Vec::new(), Vec::new(), range.start);
         while let Some((stretch, _read)) = self.stretch_for(target, at).filter(|_| at < range.end) {
-            let file = self.disk.open(&self.path(&stretch))?;
+            let file = self.open(&stretch)?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {
                 let (header, request) = match next(&mut scanner, target)? {
@@ -218,7 +223,7 @@ impl Reader {
     ) -> io::Result<Old> {
         let mut old = Old { to: from, ..Old::default() };
         while let Some((stretch, _read)) = self.stretch_for(target, old.to) {
-            let file = self.disk.open(&self.path(&stretch))?;
+            let file = self.open(&stretch)?;
             let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES);
             loop {
                 match next(&mut scanner, target)? {
@@ -275,7 +280,7 @@ impl Reader {
     /// The place that cannot be read, or that a repair has filled, if it includes that one.
     pub(crate) fn damaged_at(&self, lsn: u64) -> io::Result<Option<Damaged>> {
         let Some((stretch, _read)) = self.stretch(lsn) else { return Ok(None) };
-        let file = self.disk.open(&self.path(&stretch))?;
+        let file = self.open(&stretch)?;
         let from = stretch.segment.first();
         let mut scanner = Scanner::new(&*file, Stretch { from, ..stretch }, CHUNK_BYTES);
         while scanner.at() <= lsn {
@@ -302,7 +307,7 @@ impl Reader {
     /// Whether a repair has filled that place.
     pub(crate) fn is_repaired(&self, lsn: u64) -> bool {
         let Some((stretch, _read)) = self.stretch(lsn) else { return false };
-        let Ok(file) = self.disk.open(&self.path(&stretch)) else { return false };
+        let Ok(file) = self.open(&stretch) else { return false };
         // The record may begin before it: what a target had read of the place is filled as well.
         let from = stretch.segment.first();
         let mut scanner = Scanner::new(&*file, Stretch { from, ..stretch }, CHUNK_BYTES);

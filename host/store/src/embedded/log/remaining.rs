@@ -54,7 +54,7 @@ impl Reader {
         (from, last): (u64, u64),
         done: &Runs,
     ) -> io::Result<Option<u64>> {
-        let file = self.disk.open(&self.path(&stretch))?;
+        let file = self.open(&stretch)?;
         let (mut scanner, mut count) = (Scanner::new(&*file, stretch, CHUNK_BYTES), 0);
         loop {
             let (header, payload) = match scanner.step()? {

@@ -73,10 +73,19 @@ pub(crate) struct OneSet {
     pub ahead_ms: i64,
     /// All of it may be time without a daemon.
     pub unsure: bool,
-    /// There are earlier ones in it: what the clock showed between them is not known.
-    pub merged: bool,
+    /// To within how many minutes it is known what the clock showed before it, see [`clock_merge`](super::clock_merge).
+    pub spread_min: u32,
     /// Up to this epoch, what waits was made before it. `None`: up to the epoch of the segment that says it.
     pub rows_to: Option<u32>,
+}
+
+impl OneSet {
+    /// So many bits are kept.
+    pub(crate) const SPREAD_MIN_MAX: u32 = (1 << 30) - 1;
+
+    pub(crate) const fn spread_ms(&self) -> u64 {
+        self.spread_min as u64 * 60_000
+    }
 }
 
 /// The times at which the clock was set that matter for repetition keys, oldest first.
@@ -94,7 +103,7 @@ impl KeySets {
 
     /// The earliest that any of these clocks would show now.
     pub(crate) fn earliest_ms(&self, now_ms: u64) -> u64 {
-        let before = |(ms, set): (u64, &OneSet)| if set.merged { 0 } else { ms };
+        let before = |(ms, set): (u64, &OneSet)| ms.saturating_sub(set.spread_ms());
         self.before(now_ms).map(before).min().unwrap_or(now_ms).min(now_ms)
     }
 }

@@ -2,6 +2,7 @@
 
 pub(super) mod caught;
 pub(super) mod clock;
+pub(super) mod clock_merge;
 pub(super) mod clock_trust;
 pub(super) mod disk;
 pub(super) mod lock_file;

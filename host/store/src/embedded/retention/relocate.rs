@@ -20,6 +20,7 @@ use crate::embedded::index::queries::Queries as _;
 use crate::embedded::index::rows::{Index, IndexError, RetryRow, place};
 use crate::embedded::log::reader::Reader;
 use crate::embedded::log::scanner::{CHUNK_BYTES, Scanner, Step};
+use crate::embedded::log::segment_file;
 use crate::embedded::platform::locks::read_lock;
 
 /// Most exceptions that are gathered at once.
@@ -197,8 +198,8 @@ fn with_request<T>(
     let Some((stretch, _read)) = held.filter(|(stretch, _)| stretch.from == lsn) else {
         return Ok(None);
     };
-    let file =
-        reader.disk.open(&reader.path(&stretch)).map_err(|error| log_error(reader, &error))?;
+    let file = segment_file::open(&*reader.disk, &reader.path(&stretch))
+        .map_err(|error| log_error(reader, &error))?;
     let mut scanner = Scanner::new(&*file, stretch, CHUNK_BYTES.min(64 << 10));
     let Step::Frame(header, payload) = scanner.step().map_err(|error| log_error(reader, &error))?
     else {

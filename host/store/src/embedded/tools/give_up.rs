@@ -4,13 +4,13 @@
 use std::path::{Path, PathBuf};
 
 use crate::embedded::format::frame::HEADER_BYTES;
-use crate::embedded::format::segment_header::{Identity, SegmentHeader};
+use crate::embedded::format::segment_header::SegmentHeader;
 use crate::embedded::log::beginning;
 use crate::embedded::platform::disk::{Disk as _, DiskFile, Files};
 use crate::embedded::settings::folder_of;
 use crate::embedded::tools::files::{damaged_folder, fill, hand_over, new_file};
 use crate::embedded::tools::holes::{self, Hole, LOST_BYTES};
-use crate::embedded::tools::segments::{self, Segment};
+use crate::embedded::tools::segments::{self, Segment, most_common};
 use crate::embedded::tools::walk::{Visitor, Walk};
 use crate::embedded::tools::{ToolError, at};
 
@@ -120,11 +120,6 @@ fn hole(
         None => header.limit(),
     };
     (least <= header.limit()).then_some(Hole { header, to })
-}
-
-fn most_common(all: impl Iterator<Item = Identity> + Clone) -> Option<Identity> {
-    let count = |identity: &Identity| all.clone().filter(|other| other == identity).count();
-    all.clone().max_by_key(count)
 }
 
 struct Nothing;

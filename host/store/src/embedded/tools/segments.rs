@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use crate::embedded::OpenError;
 use crate::embedded::format::frame::{HEADER_BYTES, Header, Kind};
 use crate::embedded::format::segment_header::{
-    BadHeader, Flags, HEADER_LEN, SEGMENT_HEADER_BYTES, SegmentHeader, USED, VERSION, base_of,
-    file_name,
+    BadHeader, Flags, HEADER_LEN, Identity, SEGMENT_HEADER_BYTES, SegmentHeader, USED, VERSION,
+    base_of, file_name,
 };
 use crate::embedded::platform::disk::DiskFile;
 use crate::embedded::platform::regular::{self, Irregular};
@@ -34,6 +34,8 @@ pub(super) struct Segment {
     pub ended: Option<u64>,
     /// Something else lies in its place.
     pub irregular: Option<Irregular>,
+    /// It is of another log than most of these files.
+    pub foreign: bool,
     pub len: u64,
 }
 
@@ -47,6 +49,7 @@ impl Segment {
             begins_log: true,
             ended: None,
             irregular: Some(what),
+            foreign: false,
             len: 0,
         }
     }
@@ -130,6 +133,7 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
             begins_log,
             ended,
             irregular,
+            foreign: false,
             len,
         });
         files.push(Some(file));
@@ -139,12 +143,31 @@ pub(super) fn read(folder: &Path) -> Result<Vec<Segment>, ToolError> {
         let error = OpenError::VersionUnknown { segment, found, supported: VERSION };
         return Err(ToolError::Open(error));
     }
+    set_foreign_apart(&mut found);
     for place in 0..found.len() {
         if let (None, Some(file)) = (found[place].header, &files[place]) {
             found[place].header = reasoned(&found, place, file);
         }
     }
     Ok(found)
+}
+
+/// Which log these headers are of: most of them, or as many and newer ones.
+pub(super) fn most_common(all: impl Iterator<Item = Identity> + Clone) -> Option<Identity> {
+    let count = |identity: &Identity| all.clone().filter(|other| other == identity).count();
+    all.clone().max_by_key(count)
+}
+
+/// Nothing that a file of another log says counts: one of them may be the first.
+fn set_foreign_apart(all: &mut [Segment]) {
+    let headers: Vec<_> = all.iter().filter_map(|segment| segment.header).collect();
+    let Some(identity) = most_common(headers.iter().map(|header| header.identity)) else { return };
+    for segment in all {
+        if segment.header.is_some_and(|header| header.identity != identity) {
+            (segment.header, segment.header_damaged, segment.foreign) = (None, true, true);
+            (segment.begins_log, segment.ended) = (true, None);
+        }
+    }
 }
 
 /// The header that these bytes become when one bit is flipped.

@@ -210,12 +210,8 @@ impl<'w> Walk<'w> {
         let (Some(previous), Some(header)) = (previous, segment.header) else {
             return ControlFlow::Continue(());
         };
-        let same = header.identity == previous.identity;
         let least = previous.limit() + SEGMENT_HEADER_BYTES + HEADER_BYTES as u64;
-        if same
-            && header.base > previous.limit()
-            && (least..=header.base).contains(&header.prev_end)
-        {
+        if header.base > previous.limit() && (least..=header.base).contains(&header.prev_end) {
             for hole in holes::between(previous, header, end, self.epoch) {
                 if self.visitor.damage(self.missing(&hole)).is_break() {
                     return ControlFlow::Break(());
@@ -224,15 +220,10 @@ impl<'w> Walk<'w> {
             return ControlFlow::Continue(());
         }
         let inside = (previous.first()..=previous.limit()).contains(&header.prev_end);
-        if same && header.base == previous.limit() && inside && header.epoch >= previous.epoch {
+        if header.base == previous.limit() && inside && header.epoch >= previous.epoch {
             return ControlFlow::Continue(());
         }
-        let what = if same {
-            "it does not follow the file before it"
-        } else {
-            "it belongs to another store"
-        };
-        self.visitor.damage(self.whole(segment, what, false))
+        self.visitor.damage(self.whole(segment, "it does not follow the file before it", false))
     }
 
     /// A file that cannot be used, or not from its beginning.
@@ -283,7 +274,10 @@ impl<'w> Walk<'w> {
         };
         self.walked.segments += 1;
         if segment.header_damaged {
-            let what = "its header cannot be read";
+            let what = match segment.foreign {
+                true => "it belongs to another store",
+                false => "its header cannot be read",
+            };
             if !still_named(&segment.path, &file) {
                 return Ok(ControlFlow::Continue(()));
             }

@@ -2,6 +2,7 @@
 //! with an index that is rebuilt.
 
 mod age;
+mod clock_matrix;
 mod clocks;
 mod crashes;
 mod size;

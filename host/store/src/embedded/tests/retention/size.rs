@@ -4,6 +4,8 @@ use crate::embedded::format::frame::HEADER_BYTES;
 use crate::embedded::platform::disk::{Disk, Files};
 use crate::embedded::simulation::hardware::faulty_index::{FaultyHome, IndexFault};
 
+use crate::embedded::simulation::hardware::gate::Gate;
+use crate::embedded::tests::gate::pass;
 use crate::embedded::tests::retention::*;
 use crate::embedded::tests::support::{flip, offset_of};
 use crate::{Depth, Fate, Search};
@@ -56,6 +58,31 @@ async fn a_search_also_finds_what_was_relocated() {
         }
         assert_eq!(found, [waits[1], waits[0]], "{max}");
     }
+    // Without an index it says that they are left out, but not before a page has come so far.
+    store.close().await.unwrap();
+    drop(store);
+    small.folder.delete_index();
+    let (gate, index) = Gate::before(small.machine().index);
+    let machine = Machine { index, read_at_open_bytes_max: 0, ..small.machine() };
+    let store = Embedded::open_on(&small.settings(), &machine).unwrap();
+    let page = async |bytes_max| {
+        let wanted = Box::new(move |_: &_, targets: &[TargetNumber]| targets.contains(&b));
+        let search = Search { before: None, since: None, wanted, max: 9, bytes_max };
+        store.search(search).await.unwrap()
+    };
+    assert_eq!(page(1).await.left_out, None);
+    let none = page(u64::MAX).await;
+    assert!(none.events.is_empty() && none.left_out.unwrap().contains("rebuilt"));
+    pass(&gate, &store).await;
+    let both = page(u64::MAX).await;
+    assert_eq!((both.events.len(), both.left_out), (2, None));
+    // The files that have them now are named if they are gone.
+    for segment in small.folder.segments() {
+        std::fs::remove_file(segment).unwrap();
+    }
+    let gone = page(u64::MAX).await;
+    assert!(gone.events.is_empty() && gone.unreadable.len() > 2, "{gone:?}");
+    assert!(gone.files.len() == 3 && gone.files[0].1.contains(" is gone: put it back"), "{gone:?}");
 }
 
 #[tokio::test]
