@@ -11,7 +11,7 @@ use super::exit::{Failure, OK, PROBLEMS};
 use super::given::{address, body_from_input};
 use super::{find, out, scheme};
 use crate::config::vendors;
-use crate::egress::PublishedKeys;
+use crate::egress::{Asker, PublishedKeys};
 use crate::ingest;
 use crate::model::{Cidr, RepetitionSeed, Request, Secret, Timestamp};
 use crate::normalize::{self, Input, Repetition, Sender, UnsignedTypes};
@@ -116,7 +116,8 @@ fn published_keys(rules: &Rules, request: &Request) -> Result<Option<Arc<KeySet>
     let Ok(Some(wanted)) = rules.verifier.wanted_key(request) else { return Ok(None) };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let keys = Arc::new(PublishedKeys::default());
-    runtime.block_on(keys.get(&wanted, &rules.keys_allow)).map(Some).map_err(Failure::new)
+    let keys = runtime.block_on(keys.get(&wanted, &rules.keys_allow, Asker::ALONE));
+    keys.map(Some).map_err(Failure::new)
 }
 
 fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> {

@@ -22,5 +22,5 @@ pub use address::{Denied, denied};
 pub use client::{Client, TlsUnavailable};
 pub use error::{EgressError, ErrorKind};
 pub use message::{Answer, Outgoing};
-pub use published::{KeyMissing, PublishedKeys};
+pub use published::{Asker, KeyMissing, PublishedKeys};
 pub use settings::Settings;

@@ -3,11 +3,15 @@
 //! Only addresses of the configuration and of vendors' files get here, never one that a request chooses. However many
 //! requests name keys that do not exist, an address is asked once per [`INTERVAL`] ([`INTERVAL_AFTER_FAILURE`] if it
 //! failed), by at most [`FETCHES_MAX`] fetches at once, each of at most [`FETCH_TIME_MAX`] and [`KEYS_BYTES_MAX`].
-//! Meanwhile up to [`WAITING_MAX`] requests wait, each for [`WAIT_MAX`]. Keys that cannot be fetched again are used until
-//! they are [`KEYS_AGE_MAX`] old.
+//! Meanwhile up to [`WAITING_MAX`] requests wait, each for [`WAIT_MAX`], with an eighth of the bytes of bodies. Keys that
+//! cannot be fetched again are used until they are [`KEYS_AGE_MAX`] old.
+//!
+//! A request chooses which certificate of its sender it names, and is not verified yet. So an address gets one that is not
+//! known per [`INTERVAL_OF_ASKER`], and what was fetched makes no room for what was not.
 
 use std::collections::HashMap;
 use std::fmt;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr};
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
@@ -35,7 +39,9 @@ const INTERVAL: Duration = Duration::from_secs(30);
 /// The same if it could not be reached, or had no keys.
 const INTERVAL_AFTER_FAILURE: Duration = Duration::from_secs(5);
 /// Between two fetches of certificates that are not known.
-const INTERVAL_OF_CERTIFICATES: Duration = Duration::from_secs(2);
+const INTERVAL_OF_CERTIFICATES: Duration = Duration::from_millis(100);
+/// The same for requests from one address.
+const INTERVAL_OF_ASKER: Duration = Duration::from_secs(2);
 /// Keys that are used at this age are fetched again.
 const REFRESH_AFTER: Duration = Duration::from_secs(3_600);
 /// Keys of this age are not used any more.
@@ -51,8 +57,63 @@ pub struct PublishedKeys {
     fetch: Fetch,
     places: Mutex<HashMap<Arc<str>, Place>>,
     fetches: Semaphore,
-    waiting: Semaphore,
-    next_certificate: Mutex<Option<Instant>>,
+    waiting: Mutex<Waiting>,
+    /// When certificates that are not known were last fetched, and for which addresses.
+    certificates: Mutex<HashMap<IpAddr, Instant>>,
+}
+
+/// Who needs a key.
+#[derive(Clone, Copy, Debug)]
+pub struct Asker {
+    /// Where the request comes from.
+    pub address: IpAddr,
+    /// The bytes that it holds while it waits.
+    pub bytes: usize,
+    /// How many bytes all that wait may hold. One alone may hold more.
+    pub bytes_max: usize,
+}
+
+impl Asker {
+    /// One whom no one else waits for.
+    pub const ALONE: Self =
+        Self { address: IpAddr::V4(Ipv4Addr::LOCALHOST), bytes: 0, bytes_max: 0 };
+
+    /// What addresses are counted by: one sender may have all IPv6 addresses that begin with the same 64 bits.
+    fn network(self) -> IpAddr {
+        match self.address.to_canonical() {
+            IpAddr::V6(address) => Ipv6Addr::from_bits(address.to_bits() >> 64 << 64).into(),
+            address => address,
+        }
+    }
+}
+
+/// What waits for keys.
+#[derive(Debug, Default)]
+struct Waiting {
+    requests: usize,
+    bytes: usize,
+}
+
+/// One that waits, until it is dropped.
+struct Waits<'k>(&'k Mutex<Waiting>, usize);
+
+impl<'k> Waits<'k> {
+    fn begin(waiting: &'k Mutex<Waiting>, asker: Asker) -> Option<Self> {
+        let mut all = waiting.lock().unwrap_or_else(PoisonError::into_inner);
+        let bytes = all.bytes.saturating_add(asker.bytes);
+        if all.requests >= WAITING_MAX || (all.requests > 0 && bytes > asker.bytes_max) {
+            return None;
+        }
+        *all = Waiting { requests: all.requests + 1, bytes };
+        Some(Self(waiting, asker.bytes))
+    }
+}
+
+impl Drop for Waits<'_> {
+    fn drop(&mut self) {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *all = Waiting { requests: all.requests - 1, bytes: all.bytes - self.1 };
+    }
 }
 
 /// Why a request cannot be verified now. The sender is not to blame.
@@ -139,8 +200,8 @@ impl PublishedKeys {
             fetch,
             places: Mutex::default(),
             fetches: Semaphore::new(FETCHES_MAX),
-            waiting: Semaphore::new(WAITING_MAX),
-            next_certificate: Mutex::default(),
+            waiting: Mutex::default(),
+            certificates: Mutex::default(),
         }
     }
 
@@ -163,8 +224,9 @@ impl PublishedKeys {
         self: &Arc<Self>,
         wanted: &KeyWanted,
         allow: &Arc<[Cidr]>,
+        asker: Asker,
     ) -> Result<Arc<KeySet>, KeyMissing> {
-        let (mut running, began) = match self.step(wanted, allow) {
+        let (mut running, began) = match self.step(wanted, allow, asker) {
             Step::Use(keys) => return Ok(keys),
             Step::GiveUp(missing) => return Err(missing),
             Step::Wait { running, began } => (running, began),
@@ -175,7 +237,7 @@ impl PublishedKeys {
             wait: INTERVAL_AFTER_FAILURE,
             is_failure: true,
         };
-        let Ok(_permit) = self.waiting.try_acquire() else {
+        let Some(_waits) = Waits::begin(&self.waiting, asker) else {
             return Err(late("too many requests wait already for"));
         };
         if timeout(WAIT_MAX, running.changed()).await.is_err() {
@@ -230,20 +292,26 @@ impl PublishedKeys {
         failure.map_or(Ok(()), |reason| Err(KeyMissing { reason, wait, is_failure: true }))
     }
 
-    fn step(self: &Arc<Self>, wanted: &KeyWanted, allow: &Arc<[Cidr]>) -> Step {
+    fn step(self: &Arc<Self>, wanted: &KeyWanted, allow: &Arc<[Cidr]>, asker: Asker) -> Step {
         let now = Instant::now();
         let mut places = self.places();
-        if !places.contains_key(&wanted.place) {
+        let is_known = places.contains_key(&wanted.place);
+        let is_certificate = wanted.kind == KeyKind::Certificate;
+        if !is_known {
+            if is_certificate && !self.may_fetch_certificate(asker, now) {
+                // It leaves nothing behind.
+                return Step::GiveUp(Place::new(now).missing(&wanted.place, now));
+            }
             make_room(&mut places);
         }
         let place = places.entry(Arc::clone(&wanted.place)).or_insert_with(|| Place::new(now));
         place.used = now;
-        let is_new_certificate = wanted.kind == KeyKind::Certificate && place.keys.is_none();
+        let needs_turn = is_known && is_certificate && place.keys.is_none();
         if place.keys.as_ref().is_some_and(|(_, at)| now.duration_since(*at) >= KEYS_AGE_MAX) {
             place.keys = None;
         }
         let may_fetch = place.running().is_none() && place.next_fetch <= now;
-        let may_fetch = may_fetch && (!is_new_certificate || self.may_fetch_certificate(now));
+        let may_fetch = may_fetch && (!needs_turn || self.may_fetch_certificate(asker, now));
         if let Some((keys, at)) = place.having(&wanted.id) {
             let keys = Arc::clone(keys);
             if may_fetch && now.duration_since(*at) >= REFRESH_AFTER {
@@ -260,13 +328,14 @@ impl PublishedKeys {
         }
     }
 
-    /// Whether a certificate that is not known may be fetched now: a request chooses which one of its sender, so all of
-    /// them share an interval.
-    fn may_fetch_certificate(&self, now: Instant) -> bool {
-        let mut next = self.next_certificate.lock().unwrap_or_else(PoisonError::into_inner);
-        let may = next.is_none_or(|next| next <= now);
+    /// Whether a certificate that is not known may be fetched now: a request chooses which one of its sender.
+    fn may_fetch_certificate(&self, asker: Asker, now: Instant) -> bool {
+        let mut last = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        last.retain(|_, at| now.duration_since(*at) < INTERVAL_OF_ASKER);
+        let is_soon = |at: &Instant| now.duration_since(*at) < INTERVAL_OF_CERTIFICATES;
+        let may = !last.contains_key(&asker.network()) && !last.values().any(is_soon);
         if may {
-            *next = Some(now + INTERVAL_OF_CERTIFICATES);
+            last.insert(asker.network(), now);
         }
         may
     }
@@ -327,10 +396,10 @@ impl fmt::Debug for PublishedKeys {
     }
 }
 
-/// Removes the addresses that were unused for longest, down to one below the limit.
+/// Removes addresses, down to one below the limit: those without keys first, then those that were unused for longest.
 fn make_room(places: &mut HashMap<Arc<str>, Place>) {
     while places.len() >= PLACES_MAX {
-        let oldest = places.iter().min_by_key(|(_, place)| place.used);
+        let oldest = places.iter().min_by_key(|(_, place)| (place.keys.is_some(), place.used));
         let Some(oldest) = oldest.map(|(place, _)| Arc::clone(place)) else { return };
         places.remove(&oldest);
     }

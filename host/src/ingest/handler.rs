@@ -19,7 +19,7 @@ use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{InForce, Settings, SourceSettings};
 use super::{decode, handshake};
-use crate::egress::{KeyMissing, PublishedKeys};
+use crate::egress::{Asker, KeyMissing, PublishedKeys};
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
 use crate::normalize::{self, Content, Sender};
@@ -27,6 +27,9 @@ use crate::route::Router;
 use crate::store::Queue;
 use crate::telemetry::{Feed, Shortage};
 use crate::verify::{Answer, KeySet, Verified};
+
+/// One in this many common bytes may be held by requests that wait for the keys with which they are verified.
+const PART_FOR_KEYS: usize = 8;
 
 /// Receives requests for all sources.
 pub struct Ingest {
@@ -217,7 +220,10 @@ impl Ingest {
         }
         let began = now();
         let keys = match source.verifier.needs_published_keys() {
-            true => Box::pin(self.published_keys(source, &request)).await?,
+            true => {
+                let keys = self.published_keys(admitted, &request, reservation.bytes());
+                Box::pin(keys).await?
+            }
             false => None,
         };
         let verified = source.verifier.verify_with(request, keys.as_deref());
@@ -227,10 +233,7 @@ impl Ingest {
         if source.handshake
             && let Some(address) = verified.subscription()
         {
-            self.confirm(source, &address).await?;
-            let body = "{\"confirmed\":true}".to_owned();
-            let answer = Answer { content_type: "application/json", body, ..Answer::nothing() };
-            return Ok(Handled::Handshake(source, answer));
+            return Ok(Handled::Handshake(source, self.confirm(source, &address).await?));
         }
         if source.handshake
             && let Some(answer) =
@@ -278,26 +281,35 @@ impl Ingest {
     /// The keys with which its sender verifies this request.
     async fn published_keys(
         &self,
-        source: &SourceSettings,
+        admitted: Admitted<'_>,
         request: &Request,
+        bytes: usize,
     ) -> Result<Option<Arc<KeySet>>, RequestRefusal> {
+        let source = &admitted.source.settings;
         let wanted = source.verifier.wanted_key(request).map_err(RequestRefusal::Unverified)?;
         let Some(wanted) = wanted else { return Ok(None) };
-        let keys = self.keys.get(&wanted, &source.keys_allow).await;
+        let bytes_max = admitted.rules.shares.common_bytes_max / PART_FOR_KEYS;
+        let asker = Asker { address: admitted.peer.nearest(), bytes, bytes_max };
+        let keys = self.keys.get(&wanted, &source.keys_allow, asker).await;
         keys.map(Some).map_err(RequestRefusal::KeyMissing)
     }
 }
 
 impl Ingest {
     /// Confirms a subscription at the address that the sender has signed.
-    async fn confirm(&self, source: &SourceSettings, address: &str) -> Result<(), RequestRefusal> {
+    async fn confirm(
+        &self,
+        source: &SourceSettings,
+        address: &str,
+    ) -> Result<Answer, RequestRefusal> {
         let confirmed = Box::pin(self.keys.visit(address)).await;
         confirmed.map_err(|KeyMissing { reason, wait, is_failure }| {
             let reason = format!("the subscription could not be confirmed: {reason}");
             RequestRefusal::KeyMissing(KeyMissing { reason, wait, is_failure })
         })?;
         tracing::info!(source = %source.name, "confirmed the subscription of a topic");
-        Ok(())
+        let body = "{\"confirmed\":true}".to_owned();
+        Ok(Answer { content_type: "application/json", body, ..Answer::nothing() })
     }
 }
 

@@ -70,7 +70,7 @@ fn key(id: &str) -> KeyWanted {
 }
 
 async fn get(keys: &Arc<PublishedKeys>, id: &str) -> Result<Arc<KeySet>, KeyMissing> {
-    keys.get(&key(id), &Arc::default()).await
+    keys.get(&key(id), &Arc::default(), Asker::ALONE).await
 }
 
 #[tokio::test(start_paused = true)]
@@ -177,9 +177,92 @@ async fn few_fetches_run_at_once_and_the_addresses_that_are_kept_are_bounded() {
         let place = format!("https://keys.example.org/{number}").into();
         let wanted = KeyWanted { place, id: "one".to_owned(), kind: KeyKind::Set };
         let keys = Arc::clone(&keys);
-        tokio::spawn(async move { keys.get(&wanted, &Arc::default()).await });
+        tokio::spawn(async move { keys.get(&wanted, &Arc::default(), Asker::ALONE).await });
     }
     tokio::time::sleep(Duration::from_secs(1_000)).await;
     assert_eq!(server.most.load(Ordering::SeqCst), FETCHES_MAX);
     assert_eq!(keys.places().len(), PLACES_MAX);
+}
+
+/// A certificate of Amazon that may exist.
+fn certificate(number: usize) -> KeyWanted {
+    let place =
+        format!("https://sns.eu-west-1.amazonaws.com/SimpleNotificationService-{number}.pem");
+    KeyWanted { place: place.into(), id: String::new(), kind: KeyKind::Certificate }
+}
+
+fn from(address: &str) -> Asker {
+    Asker { address: address.parse().unwrap(), ..Asker::ALONE }
+}
+
+#[tokio::test(start_paused = true)]
+async fn certificates_that_do_not_exist_keep_out_no_one_else() {
+    const REAL: usize = 77;
+    let pem = include_str!("../../../../tests/fixtures/certificate-of-the-tests.pem");
+    let real = certificate(REAL);
+    let (place, fetches) = (Arc::clone(&real.place), Arc::new(AtomicUsize::new(0)));
+    let counted = Arc::clone(&fetches);
+    let keys = Arc::new(PublishedKeys::of(move |url| {
+        counted.fetch_add(1, Ordering::SeqCst);
+        match url {
+            PLACE => Ok(Bytes::from(format!("{{\"keys\":[{KEY}]}}"))),
+            url if *url == *place => Ok(Bytes::from_static(pem.as_bytes())),
+            _ => Err("it answered 404".to_owned()),
+        }
+    }));
+    assert!(get(&keys, "one").await.is_ok());
+    // One network has many addresses.
+    let forge = async |numbers: std::ops::Range<usize>| {
+        for number in numbers {
+            let asker = from(&format!("2001:db8::{:x}", number % 50_000));
+            let wanted = certificate(1_000 + number);
+            let missing = keys.get(&wanted, &Arc::default(), asker).await.unwrap_err();
+            assert!(!missing.wait.is_zero());
+        }
+    };
+    forge(0..3 * PLACES_MAX).await;
+    assert_eq!(fetches.load(Ordering::SeqCst), 2, "one of them");
+    // A sender elsewhere is served at once.
+    advance(INTERVAL_OF_CERTIFICATES).await;
+    let sender = from("192.0.2.1");
+    assert!(keys.get(&real, &Arc::default(), sender).await.is_ok());
+    // What is here stays here, however many others are named, and however long it is not used.
+    for round in 1..=PLACES_MAX {
+        forge(round * 10_000..round * 10_000 + 3).await;
+        advance(INTERVAL_OF_ASKER).await;
+    }
+    let before = fetches.load(Ordering::SeqCst);
+    assert!(keys.places().len() <= PLACES_MAX);
+    assert!(get(&keys, "one").await.is_ok());
+    assert!(keys.get(&real, &Arc::default(), sender).await.is_ok());
+    assert_eq!(fetches.load(Ordering::SeqCst), before, "nothing was fetched again");
+}
+
+#[tokio::test(start_paused = true)]
+async fn requests_that_wait_hold_few_bytes() {
+    let (_, keys) = Server::start(Given::Never);
+    let ask = |bytes| {
+        let (keys, asker) = (Arc::clone(&keys), Asker { bytes, bytes_max: 1_000, ..Asker::ALONE });
+        tokio::spawn(async move { keys.get(&key("one"), &Arc::default(), asker).await })
+    };
+    // One alone waits however long it is.
+    let first = ask(900);
+    tokio::task::yield_now().await;
+    let second = ask(100);
+    tokio::task::yield_now().await;
+    let late = ask(1).await.unwrap().unwrap_err();
+    assert!(late.reason.starts_with("too many requests wait already"), "{late}");
+    for waited in [first, second] {
+        assert!(waited.await.unwrap().unwrap_err().reason.contains("no whole answer"));
+    }
+    let alone = ask(5_000);
+    tokio::task::yield_now().await;
+    assert_eq!(keys.waiting.lock().unwrap().bytes, 0, "the interval after a failure");
+    assert!(alone.await.unwrap().is_err());
+    advance(INTERVAL_AFTER_FAILURE).await;
+    let alone = ask(5_000);
+    tokio::task::yield_now().await;
+    assert_eq!(keys.waiting.lock().unwrap().bytes, 5_000);
+    assert!(alone.await.unwrap().is_err());
+    assert_eq!(keys.waiting.lock().unwrap().requests, 0);
 }
