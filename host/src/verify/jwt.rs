@@ -28,6 +28,7 @@ pub(super) struct Token<'r> {
     signed: &'r [u8],
     signature: Vec<u8>,
     algorithm: TokenAlgorithm,
+    issuer: String,
     pub(super) wanted: KeyWanted,
 }
 
@@ -65,11 +66,13 @@ impl<'r> Token<'r> {
             unbase64_url(signature).ok_or(TokenRefusal::Encoding { part: "signature" })?;
         let claims = members("payload", body)?;
         check_claims(jwt, &claims, now)?;
+        let issuer = member(&claims, "iss").and_then(Value::as_str).unwrap_or_default().to_owned();
         let place = jwt.keys_url.as_deref().ok_or(TokenRefusal::NoKeysUrl)?.into();
         Ok(Self {
             signed,
             signature,
             algorithm,
+            issuer,
             wanted: KeyWanted { place, id, kind: KeyKind::Set },
         })
     }
@@ -86,6 +89,10 @@ impl<'r> Token<'r> {
         let mut fitting = keys.named(id).filter(|key| key.fits(self.algorithm)).peekable();
         if fitting.peek().is_none() {
             return Err(TokenRefusal::KeyMisfit { algorithm: self.algorithm.name() });
+        }
+        let mut fitting = fitting.filter(|key| key.is_of(&self.issuer)).peekable();
+        if fitting.peek().is_none() {
+            return Err(TokenRefusal::KeyOfOther);
         }
         let verifies =
             fitting.any(|key| key.verifies(self.algorithm, self.signed, &self.signature));

@@ -55,6 +55,8 @@ pub(super) struct PublishedKey {
     id: String,
     /// The only algorithm that it is for; `None`: any that fits.
     algorithm: Option<String>,
+    /// The only issuer whose tokens it signs; `None`: any that publishes it. Microsoft says so of some keys.
+    issuer: Option<String>,
     form: Form,
     /// When its certificate is valid, in milliseconds since 1970; `None`: it has none.
     valid: Option<RangeInclusive<i64>>,
@@ -126,8 +128,9 @@ impl KeySet {
         let certificate = certificate::of_pem(text).ok_or(NoKeys::NoCertificate)?;
         let form = Form::rsa(&certificate.modulus, &certificate.exponent);
         let form = form.ok_or(NoKeys::NoCertificate)?;
-        let (id, algorithm, valid) = (CERTIFICATE.to_owned(), None, Some(certificate.valid));
-        Ok(Self { place, keys: vec![PublishedKey { id, algorithm, form, valid }] })
+        let (id, valid) = (CERTIFICATE.to_owned(), Some(certificate.valid));
+        let key = PublishedKey { id, algorithm: None, issuer: None, form, valid };
+        Ok(Self { place, keys: vec![key] })
     }
 
     /// Reads a JSON Web Key Set (RFC 7517).
@@ -195,6 +198,14 @@ impl PublishedKey {
         if !is_for("use", "sig") || !is_for("key_ops", "verify") {
             return None;
         }
+        // A limit that cannot be read is not the same as none.
+        let limit = |name: &str| match key.get(name) {
+            None => Some(None),
+            Some(value) => value.as_str().map(|text| Some(text.to_owned())),
+        };
+        let (algorithm, issuer) = (limit("alg")?, limit("issuer")?);
+        // `https://login.microsoftonline.com/{tenantid}/v2.0` is any of its issuers.
+        let issuer = issuer.filter(|issuer| !issuer.contains('{'));
         let id = text("kid").filter(|id| (1..=KEY_ID_BYTES_MAX).contains(&id.len()))?.to_owned();
         let form = match text("kty")? {
             "RSA" => Form::rsa(&bytes("n")?, &bytes("e")?)?,
@@ -204,7 +215,7 @@ impl PublishedKey {
             }
             _ => return None,
         };
-        Some(Self { id, algorithm: text("alg").map(str::to_owned), form, valid: None })
+        Some(Self { id, algorithm, issuer, form, valid: None })
     }
 
     /// Whether it is a key for that algorithm.
@@ -214,6 +225,11 @@ impl PublishedKey {
             TokenAlgorithm::Es256 => matches!(self.form, Form::P256(_)),
         };
         is_kind && self.algorithm.as_deref().is_none_or(|only| only == algorithm.name())
+    }
+
+    /// Whether it signs tokens of that issuer.
+    pub(super) fn is_of(&self, issuer: &str) -> bool {
+        self.issuer.as_deref().is_none_or(|only| only == issuer)
     }
 
     /// Whether it has no certificate, or one that is valid at that time.

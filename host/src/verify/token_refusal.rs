@@ -62,6 +62,8 @@ pub enum TokenRefusal {
     UnknownKey { place: String },
     #[error("the key that the token names is not for {algorithm}")]
     KeyMisfit { algorithm: &'static str },
+    #[error("the key that the token names is published for tokens of another issuer")]
+    KeyOfOther,
     #[error("the token's signature does not match its key: it was made or changed by someone else")]
     Mismatch,
 }

@@ -360,6 +360,8 @@ fn only_keys_for_signatures_of_a_safe_size_are_used() {
         with(rsa, "n", json!(n.repeat(5))),
         with(rsa, "n", json!("")),
         with(rsa, "e", json!("AA")),
+        with(rsa, "alg", json!(1)),
+        with(rsa, "issuer", json!([])),
         with(rsa, "kid", json!(1)),
         with(rsa, "kid", Value::Null),
         with(rsa, "kty", json!("oct")),
@@ -390,6 +392,12 @@ fn only_keys_for_signatures_of_a_safe_size_are_used() {
     let token = own.token("RS256", &head("RS256").to_string(), &claims().to_string());
     let for_ps = set(&[with(&own.published()[0], "alg", json!("PS256"))]);
     assert!(refusal(&for_ps, &token).contains("is not for RS256"));
+    // A key that is for one issuer only, or for all of a family.
+    let of = |issuer: &str| set(&[with(&own.published()[0], "issuer", json!(issuer))]);
+    assert!(refusal(&of("issuer.example.org"), &token).contains("of another issuer"));
+    assert!(refusal(&of(""), &token).contains("of another issuer"));
+    assert_eq!(refusal(&of("https://issuer.example.org"), &token), "");
+    assert_eq!(refusal(&of("https://login.example.org/{tenantid}/v2.0"), &token), "");
     // Two kinds of key may have one name.
     let shared = set(&[with(&own.published()[1], "kid", json!("rsa")), own.published()[0].clone()]);
     assert_eq!(refusal(&shared, &token), "");
