@@ -147,18 +147,21 @@ claims = { sub = ["build-1", "build-2"], "azp|appid" = "hooks", email_verified =
   lists as `source_claims` (`google-pubsub`: `email`). A scheme's own `claims` are demanded as well.
 - **A token does not cover the body.** It shows who sent a request, not what, like a plain token: anyone who sees one request
   can send any other until the token expires. Use TLS up to the daemon's host, and an audience of its own for each source.
-- **The keys** are fetched from `keys_url` and from nowhere else: https (http only for a loopback address), no redirect, at most
-  256 KiB and 64 keys, within 5 s, at most 4 fetches at once. They are fetched when a request needs a key that is not here,
-  at most every 30 s (5 s after a failure), and again after an hour; keys that cannot be fetched again are used for a day. A
-  request waits up to 6 s for its key (64 requests at once). If it does not come it gets 503 with `Retry-After`, so that the
-  sender repeats it; 401 only if the keys were fetched after it came and its key is not among them.
-- **Amazon SNS** (`amazon-sns`) signs values of the body with a certificate. Any customer of Amazon can have it sign messages,
-  so the source lists `topics = "arn:aws:sns:REGION:ACCOUNT:NAME"` (up to 100), and `check` refuses one without. `SigningCertURL`
-  must be, to the letter, `https://sns.REGION.amazonaws.com/SimpleNotificationService-….pem` with the topic's region (in China
-  `.com.cn`); certificates that are not known are fetched at most every 2 s. Only `Type`, `MessageId`, `TopicArn`, `Timestamp`,
-  `Message` and `Subject` are signed, so nothing else is read, and each of them may be there once. A subscription of a listed
-  topic is confirmed (`handshake = false` turns that off; then it is an event): its `SubscribeURL`, which must be of the same host
-  and is signed, is asked once in 30 s. Raw message delivery is not signed: use `token`.
+- **The keys** are fetched from `keys_url` and from nowhere else: https (http only for a loopback address), no redirect, at
+  most 256 KiB and 64 keys, within 5 s, at most 4 fetches at once. They are fetched when a request needs a key that is not
+  here, at most every 30 s (5 s after a failure), and again after an hour; keys that cannot be fetched again are used for a
+  day. A request waits up to 6 s for its key (64 requests at once, with an eighth of the common bytes). If it does not come
+  it gets 503 with `Retry-After`, so that the sender repeats it; 401 only if the keys were fetched after it came and its key
+  is not among them. A key with `issuer`, as Microsoft publishes, counts only for tokens with that `iss`, unless the issuer
+  has a part in braces.
+- **Amazon SNS** (`amazon-sns`) signs values of the body with a certificate. Any customer of Amazon can have it sign
+  messages, so the source lists `topics = "arn:aws:sns:REGION:ACCOUNT:NAME"` (up to 100), and `check` refuses one without.
+  `SigningCertURL` must be, to the letter, `https://sns.REGION.amazonaws.com/SimpleNotificationService-….pem` with the
+  topic's region (in China `.com.cn`); certificates that are not known are fetched at most every 0.1 s, and every 2 s for
+  requests from one address. Only `Type`, `MessageId`, `TopicArn`, `Timestamp`, `Message` and `Subject` are signed, so
+  nothing else is read, and each of them may be there once. A subscription of a listed topic is confirmed (`handshake =
+  false` turns that off; then it is an event): its `SubscribeURL`, which must be of the same host and is signed, is asked
+  once in 30 s. Raw message delivery is not signed: use `token`.
 - `dispatcher verify --source NAME` fetches the keys, too, and `--explain` shows what a token says. `dispatcher send` and
   `sign` cannot sign for such a source: only the sender has the private key.
 "#;
