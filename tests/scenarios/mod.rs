@@ -32,6 +32,7 @@ mod overload;
 mod power;
 mod prism;
 mod process;
+mod published;
 mod questions;
 mod raw;
 mod rebuild;

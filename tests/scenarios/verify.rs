@@ -287,7 +287,9 @@ fn all_schemes() -> (Setup, Vec<String>) {
         .head("schemes.acme.header = \"X-Acme\"\nschemes.acme.signed = [\"url\", \"body\"]")
         .log("audit-log");
     let mut names: Vec<String> = Vec::new();
-    let listed = list.lines().filter_map(|line| line.split(' ').next());
+    let is_published = |line: &str| line.contains("JSON Web Token") || line.contains("published");
+    let shared = list.lines().filter(|line| !is_published(line));
+    let listed = shared.filter_map(|line| line.split(' ').next());
     for name in listed.filter(|name| *name != "none" && *name != "sendgrid").chain(["acme"]) {
         // Hexadecimal digits are also base64.
         let secret = match name {

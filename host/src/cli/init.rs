@@ -78,20 +78,29 @@ fn next_steps(folder: &Path, plans: &[Plan], written: &Written) -> String {
     }
     let here = folder == Path::new(".");
     let enter = if here { String::new() } else { format!("  cd {}\n", shown(folder)) };
-    let source = plans.first().map_or("", Plan::name);
+    let can_send = plans.iter().find(|plan| plan.has_secret());
+    let send = can_send.map_or_else(String::new, |plan| {
+        format!("dispatcher send {:<10}send a signed sample, in another terminal\n  ", plan.name())
+    });
     format!(
         "{text}{notes}\n\
          Next:\n\
          {enter}  \
          dispatcher check          show what this configuration does\n  \
          dispatcher run            receive and deliver, until Ctrl-C\n  \
-         dispatcher send {source:<10}send a signed sample, in another terminal\n  \
+         {send}\
          cat logs/events.jsonl     show what arrived"
     )
 }
 
 /// What else stands in the way of a source. `kept`: dispatcher.env had a line for its secret.
 fn note(plan: &Plan, kept: bool) -> String {
+    if !plan.has_secret() {
+        return format!(
+            "Fill in what is empty in [sources.{}]: `dispatcher check` says what is missing.\n",
+            plan.name()
+        );
+    }
     let (variable, vendor) = (plan.variable(), plan.vendor.short_name());
     let mut text = String::new();
     let in_force = std::env::var_os(variable).filter(|_| !kept);

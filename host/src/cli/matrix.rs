@@ -136,8 +136,14 @@ fn notes(config: &Config) -> Vec<String> {
                 note("the origin is verified, but the signature does not cover the content");
             }
             Replay::Open if scheme.proof == Proof::None => note("nothing is verified"),
+            Replay::Open if scheme.jwt().is_some() => {
+                note(
+                    "the token proves who sent, not what: anyone who sees one can send others until it expires",
+                );
+            }
             Replay::Open => note("a plain secret: anyone who sees one request can send others"),
-            Replay::Id | Replay::Window | Replay::SignedBytes | Replay::Fields => {}
+            Replay::Id | Replay::Window | Replay::SignedBytes | Replay::Fields | Replay::Values => {
+            }
         }
     }
     lines

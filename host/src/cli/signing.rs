@@ -9,7 +9,7 @@ use ring::rand::SystemRandom;
 use super::exit::Failure;
 use super::out;
 use crate::model::{Secret, Timestamp};
-use crate::verify::{self, CannotSign, Proof, Scheme, Signed, Signer, Unsigned};
+use crate::verify::{self, CannotSign, Scheme, Signed, Signer, Unsigned};
 
 /// The sender that signs, and the address that it signs for.
 pub(super) struct Sender {
@@ -30,7 +30,7 @@ impl Sender {
     /// Generates a key pair if only the receiver's public key is known, and prints a note.
     pub(super) fn signer(&self, of_source: bool) -> Result<Signer, Failure> {
         let random = SystemRandom::new();
-        if self.scheme.proof == Proof::None {
+        if !self.scheme.has_secrets() {
             return Signer::new(&self.scheme, &Secret::new(""), &random).map_err(Failure::usage);
         }
         let made = match &self.secret {

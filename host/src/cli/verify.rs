@@ -11,10 +11,11 @@ use super::exit::{Failure, OK, PROBLEMS};
 use super::given::{address, body_from_input};
 use super::{find, out, scheme};
 use crate::config::vendors;
+use crate::egress::{Asker, PublishedKeys};
 use crate::ingest;
-use crate::model::{RepetitionSeed, Request, Secret, Timestamp};
+use crate::model::{Cidr, RepetitionSeed, Request, Secret, Timestamp};
 use crate::normalize::{self, Input, Repetition, Sender, UnsignedTypes};
-use crate::verify::{self, InvalidSecrets, Scheme, Verified, Verifier};
+use crate::verify::{self, InvalidSecrets, Jwt, KeySet, Scheme, Verified, Verifier};
 
 /// Check whether a request would be accepted, and show why not
 ///
@@ -26,6 +27,8 @@ use crate::verify::{self, InvalidSecrets, Scheme, Verified, Verifier};
 ///     --header 'X-Hub-Signature-256: sha256=…' --explain < body.json
 ///   dispatcher verify --source billing \
 ///     --header 'Stripe-Signature: t=…,v1=…' < body.json
+///
+/// For a sender that publishes its keys, they are fetched from where it does.
 ///
 /// `--scheme zoom-challenge` prints the answer to Zoom's endpoint.url_validation
 /// in the body. The daemon answers it only if it is signed.
@@ -79,6 +82,8 @@ struct Rules {
     sender: Arc<Sender>,
     is_source: bool,
     body_bytes_max: usize,
+    /// Private ranges in which the sender's keys may be.
+    keys_allow: Arc<[Cidr]>,
 }
 
 /// Prints the outcome and returns the exit code.
@@ -101,7 +106,18 @@ pub(super) fn run(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failur
     let received_at = now.unwrap_or_else(|| Timestamp::from(SystemTime::now()));
     let body = Bytes::from(body);
     let request = Request { source: Arc::from(""), method, uri, headers, body, received_at };
-    Ok(report(&rules, request, args.explain))
+    let keys = published_keys(&rules, &request)?;
+    Ok(report(&rules, request, keys.as_deref(), args.explain))
+}
+
+/// Fetches the keys that the sender of this request publishes; `None` if it needs none.
+fn published_keys(rules: &Rules, request: &Request) -> Result<Option<Arc<KeySet>>, Failure> {
+    // If it is refused whatever the keys are, the report says why.
+    let Ok(Some(wanted)) = rules.verifier.wanted_key(request) else { return Ok(None) };
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
+    let keys = Arc::new(PublishedKeys::default());
+    let keys = runtime.block_on(keys.get(&wanted, &rules.keys_allow, Asker::ALONE));
+    keys.map(Some).map_err(Failure::new)
 }
 
 fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> {
@@ -121,7 +137,7 @@ fn answer_zoom(args: &VerifyArgs, config: Option<&Path>) -> Result<u8, Failure> 
     }
 }
 
-fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
+fn report(rules: &Rules, request: Request, keys: Option<&KeySet>, explain: bool) -> u8 {
     let Rules { scheme, secrets, verifier, public_url, .. } = rules;
     let public_url = public_url.as_deref();
     if !scheme.methods.contains(&request.method) {
@@ -136,7 +152,7 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
             .then(|| verify::explain(scheme, secrets, public_url, request, vendors::schemes()))
             .flatten()
     };
-    match verifier.verify(request.clone()) {
+    match verifier.verify_with(request.clone(), keys) {
         Ok(verified) => {
             let answer = match verifier.answer(&verified) {
                 Ok(answer) => answer,
@@ -152,7 +168,12 @@ fn report(rules: &Rules, request: Request, explain: bool) -> u8 {
                 return PROBLEMS;
             }
             let number = verified.key() + 1;
-            out::line(&format!("accepted: scheme `{}`, secret {number}", scheme.name));
+            let by = if scheme.has_published_keys() {
+                "a published key".to_owned()
+            } else {
+                format!("secret {number}")
+            };
+            out::line(&format!("accepted: scheme `{}`, {by}", scheme.name));
             if let Some(reason) = unreadable {
                 out::line(&format!("  but a source of this sender would refuse it: {reason}"));
             }
@@ -230,9 +251,10 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
     if let Some(name) = &args.source {
         let config = find::load(config)?;
         let (source, secret) = find::source(&config, name)?;
+        let scheme = Arc::clone(source.verifier.scheme());
         return Ok(Rules {
-            scheme: Arc::clone(source.verifier.scheme()),
-            secrets: vec![secret.clone()],
+            secrets: if scheme.has_secrets() { vec![secret.clone()] } else { Vec::new() },
+            scheme,
             verifier: match base {
                 Some(base) => source.verifier.clone().at(&base),
                 None => source.verifier.clone(),
@@ -240,6 +262,7 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
             sender: Arc::clone(&source.sender),
             is_source: true,
             body_bytes_max: source.body_bytes_max,
+            keys_allow: Arc::clone(&source.keys_allow),
             public_url: config.public_url,
         });
     }
@@ -265,7 +288,24 @@ fn rules(args: &VerifyArgs, config: Option<&Path>, base: Option<String>) -> Resu
     let sender = Arc::new(usual.limited(&scheme.coverage(), UnsignedTypes::Ignored));
     let body_bytes_max = ingest::BODY_BYTES_MAX;
     let is_source = false;
-    Ok(Rules { scheme, secrets, verifier, public_url: base, sender, is_source, body_bytes_max })
+    let (public_url, keys_allow) = (base, Arc::default());
+    let is_complete = scheme.jwt().is_none_or(Jwt::is_complete) && scheme.sns().is_none();
+    is_complete
+        .then_some(Rules {
+            scheme,
+            secrets,
+            verifier,
+            public_url,
+            sender,
+            is_source,
+            body_bytes_max,
+            keys_allow,
+        })
+        .ok_or_else(|| {
+            Failure::usage(format!(
+                "scheme `{name}` needs what a source says of its sender: use --source NAME"
+            ))
+        })
 }
 
 fn secrets(texts: &[String], config: Option<&Path>) -> Result<Vec<Secret>, Failure> {

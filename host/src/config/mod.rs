@@ -38,6 +38,7 @@ mod target;
 mod targets;
 #[cfg(test)]
 mod tests;
+mod tokens;
 mod units;
 pub mod vendors;
 

@@ -34,6 +34,11 @@ impl Notes {
         self.problems.borrow_mut().push(problem);
     }
 
+    /// How many errors there are so far.
+    pub(super) fn errors(&self) -> usize {
+        self.problems.borrow().iter().filter(|problem| problem.is_error()).count()
+    }
+
     pub(super) fn mask(&self, span: Range<usize>) {
         self.masks.borrow_mut().push(span);
     }

@@ -12,8 +12,10 @@ use http::{HeaderName, Method};
 use super::naming::named_by_user;
 use super::problem::Problem;
 use super::reader::{Entry, Notes, Table};
+use super::tokens;
 use crate::verify::{
-    Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Stamp, StampIn, Text, TokenIn,
+    Handshake, KeyForm, Mark, Part, Place, Proof, Scheme, Signature, Sns, Stamp, StampIn, Text,
+    TokenIn,
 };
 use values::{
     ENCODINGS, HANDSHAKES, algorithm, choice, header_names, key, parts, separator, spots, stamp,
@@ -22,6 +24,8 @@ pub(super) use values::{TOLERANCE, methods, refuse_escape};
 
 /// Most schemes in a configuration.
 const SCHEMES_MAX: usize = 100;
+/// Who signs with certificates of their own.
+const CERTIFICATES: [(&str, ()); 1] = [("amazon-sns", ())];
 /// Most versions of a signature.
 const VERSIONS_MAX: usize = 8;
 
@@ -81,15 +85,23 @@ fn placed(name: &str, mut table: Table<'_>, notes: &Notes) -> Option<(Scheme, Ra
     let remark = table.entry("remark").and_then(|entry| entry.string(notes)).map(str::to_owned);
     let methods = methods(&mut table, notes).unwrap_or_else(|| vec![Method::POST]);
     let token = table.entry("token_in");
-    let (proof, signed_at) = match token {
-        Some(entry) => (token_in(&entry, notes).map(Proof::Token), place),
-        None => signature(name, &mut table, place, notes),
+    let certificate = choice(&mut table, "certificate", &CERTIFICATES, notes);
+    let (proof, signed_at) = match (token, tokens::of_scheme(&mut table, notes)) {
+        _ if certificate.is_some() => (Some(Proof::Sns(Sns::default())), place),
+        (_, Some(jwt)) => (Some(Proof::Jwt(jwt)), place),
+        (Some(entry), None) => (token_in(&entry, notes).map(Proof::Token), place),
+        (None, None) => signature(name, &mut table, place, notes),
     };
     table.finish(notes, |key| match key {
         "secret" | "secrets" => Some("secrets belong to the source: [sources.NAME]".to_owned()),
         "timestamp" => Some("the key for the timestamp is `time`".to_owned()),
         "parts" | "message" => Some("the key for the signed parts is `signed`".to_owned()),
-        "header" | "signed" => Some("a scheme with `token_in` has no signature".to_owned()),
+        "header" | "signed" => {
+            Some("a scheme with `token_in` or `keys_url` has no signature of its own".to_owned())
+        }
+        "issuer" | "audience" | "claims" => {
+            Some("a scheme for tokens of an issuer has `keys_url`".to_owned())
+        }
         _ => None,
     });
     let mut proof = proof?;

@@ -6,6 +6,8 @@ mod repeat;
 mod scheme;
 mod secrets;
 mod shared;
+mod tokens;
+mod topics;
 
 use std::collections::HashMap;
 use std::ops::{Range, RangeInclusive};
@@ -22,7 +24,7 @@ use super::vendors;
 use crate::ingest;
 use crate::model::{OWN_SOURCE, Secret};
 use crate::normalize::Sender;
-use crate::verify::{Handshake, Proof, Question, Scheme};
+use crate::verify::{Handshake, Question, Scheme};
 
 /// Most sources.
 const SOURCES_MAX: usize = 1_000;
@@ -88,12 +90,11 @@ fn source(
 ) -> Option<Source> {
     let path = path::path(name, &mut table, paths, notes);
     let scheme = scheme::scheme(name, &mut table, context.schemes, notes);
-    let scheme = scheme::token_in(scheme, &mut table, notes);
-    let scheme = scheme::tolerance(scheme, &mut table, notes);
-    let scheme = scheme::methods(scheme, &mut table, notes);
+    let scheme = scheme::changed(name, scheme, &mut table, notes);
+    let (scheme, keys_allow) = tokens::tokens(name, scheme, &mut table, notes);
     let sender_entry = table.entry("sender");
     let sender = sender(scheme.as_deref(), context.senders, sender_entry.as_ref(), notes);
-    let open = scheme.as_ref().is_some_and(|scheme| scheme.proof == Proof::None);
+    let open = scheme.as_ref().is_some_and(|scheme| !scheme.has_secrets());
     let secrets = secrets::secrets(name, scheme.as_deref(), &mut table, context.resolver, notes);
     let body_bytes_max = limits::body_bytes_max(&mut table, context.body_bytes_limits, notes);
     let events_max = limits::events_max(&mut table, notes);
@@ -142,6 +143,7 @@ fn source(
             .unwrap_or(vendors::vendor(&scheme.name).is_some_and(|vendor| vendor.empty_answer)),
         sender,
         body_bytes_max,
+        keys_allow,
         allow,
         rates,
         repeat,

@@ -1,4 +1,4 @@
-//! The one HTTP client of the daemon, used by plugins, with a policy on which addresses it reaches.
+//! The one HTTP client of the daemon, with a policy on which addresses it reaches. Plugins use it, and [`PublishedKeys`].
 //!
 //! `http` and `https` only, HTTP/1.1, pooled connections, TLS with Mozilla's root certificates. Redirects are
 //! responses like any other and are not followed. Proxies in the environment are ignored. Private addresses are
@@ -12,6 +12,7 @@ mod error;
 mod lookup;
 mod message;
 mod pool;
+mod published;
 mod request;
 mod settings;
 #[cfg(test)]
@@ -21,4 +22,5 @@ pub use address::{Denied, denied};
 pub use client::{Client, TlsUnavailable};
 pub use error::{EgressError, ErrorKind};
 pub use message::{Answer, Outgoing};
+pub use published::{Asker, KeyMissing, PublishedKeys};
 pub use settings::Settings;

@@ -19,13 +19,17 @@ use super::report::{Reporter, Stored};
 use super::rules::{Head, Rules, Source};
 use super::settings::{InForce, Settings, SourceSettings};
 use super::{decode, handshake};
+use crate::egress::{Asker, KeyMissing, PublishedKeys};
 use crate::model::{Request, Timestamp};
 use crate::net::{self, Peer, Seat};
 use crate::normalize::{self, Content, Sender};
 use crate::route::Router;
 use crate::store::Queue;
 use crate::telemetry::{Feed, Shortage};
-use crate::verify::{Answer, Verified};
+use crate::verify::{Answer, KeySet, Verified};
+
+/// One in this many common bytes may be held by requests that wait for the keys with which they are verified.
+const PART_FOR_KEYS: usize = 8;
 
 /// Receives requests for all sources.
 pub struct Ingest {
@@ -34,6 +38,7 @@ pub struct Ingest {
     pub(super) budget: Budget,
     queue: Arc<dyn Queue>,
     reporter: Reporter,
+    pub(super) keys: Arc<PublishedKeys>,
 }
 
 /// What became of a request that was not refused.
@@ -62,6 +67,7 @@ impl Ingest {
             budget: Budget::default(),
             queue,
             reporter: Reporter::new(feed),
+            keys: Arc::default(),
         }
     }
 
@@ -213,9 +219,22 @@ impl Ingest {
             return Ok(Handled::Handshake(source, answer));
         }
         let began = now();
-        let verified = source.verifier.verify(request).map_err(RequestRefusal::Unverified)?;
+        let keys = match source.verifier.needs_published_keys() {
+            true => {
+                let keys = self.published_keys(admitted, &request, reservation.bytes());
+                Box::pin(keys).await?
+            }
+            false => None,
+        };
+        let verified = source.verifier.verify_with(request, keys.as_deref());
+        let verified = verified.map_err(RequestRefusal::Unverified)?;
         let verify = began.map(|began| began.elapsed()).unwrap_or_default();
         gate.verified(Instant::now)?;
+        if source.handshake
+            && let Some(address) = verified.subscription()
+        {
+            return Ok(Handled::Handshake(source, self.confirm(source, &address).await?));
+        }
         if source.handshake
             && let Some(answer) =
                 source.verifier.answer(&verified).map_err(RequestRefusal::Unverified)?
@@ -255,6 +274,42 @@ impl Ingest {
         }
         let store = began.map(|began| began.elapsed()).unwrap_or_default();
         Ok(Handled::Stored(Stored { source, durable, received_at, verify, store, notes }))
+    }
+}
+
+impl Ingest {
+    /// The keys with which its sender verifies this request.
+    async fn published_keys(
+        &self,
+        admitted: Admitted<'_>,
+        request: &Request,
+        bytes: usize,
+    ) -> Result<Option<Arc<KeySet>>, RequestRefusal> {
+        let source = &admitted.source.settings;
+        let wanted = source.verifier.wanted_key(request).map_err(RequestRefusal::Unverified)?;
+        let Some(wanted) = wanted else { return Ok(None) };
+        let bytes_max = admitted.rules.shares.common_bytes_max / PART_FOR_KEYS;
+        let asker = Asker { address: admitted.peer.nearest(), bytes, bytes_max };
+        let keys = self.keys.get(&wanted, &source.keys_allow, asker).await;
+        keys.map(Some).map_err(RequestRefusal::KeyMissing)
+    }
+}
+
+impl Ingest {
+    /// Confirms a subscription at the address that the sender has signed.
+    async fn confirm(
+        &self,
+        source: &SourceSettings,
+        address: &str,
+    ) -> Result<Answer, RequestRefusal> {
+        let confirmed = Box::pin(self.keys.visit(address)).await;
+        confirmed.map_err(|KeyMissing { reason, wait, is_failure }| {
+            let reason = format!("the subscription could not be confirmed: {reason}");
+            RequestRefusal::KeyMissing(KeyMissing { reason, wait, is_failure })
+        })?;
+        tracing::info!(source = %source.name, "confirmed the subscription of a topic");
+        let body = "{\"confirmed\":true}".to_owned();
+        Ok(Answer { content_type: "application/json", body, ..Answer::nothing() })
     }
 }
 

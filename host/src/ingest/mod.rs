@@ -20,7 +20,7 @@
 //! | 413 | the body is too long, as sent or decompressed, has too many events, or does not fit into a segment |
 //! | 415 | the content encoding is not supported |
 //! | 429 | above the source's rate limit; with `Retry-After` |
-//! | 503 | too many bytes in flight, storing failed, the source has no secret to verify with, or no source has this path while the configuration changes or just after; with `Retry-After` |
+//! | 503 | too many bytes in flight, storing failed, the source has no secret or not the published key to verify with, or no source has this path while the configuration changes or just after; with `Retry-After` |
 
 mod answer;
 mod body;

@@ -13,6 +13,7 @@ use http::{Method, StatusCode};
 
 use super::decode::DecodeError;
 use super::settings::without_slash;
+use crate::egress::KeyMissing;
 use crate::normalize::Malformed;
 use crate::store::AppendError;
 use crate::telemetry::Shortage;
@@ -46,6 +47,8 @@ pub(super) enum RequestRefusal {
         reason: Arc<str>,
     },
     Unverified(VerifyRefusal),
+    /// The sender's published key is not here.
+    KeyMissing(KeyMissing),
     /// Not in the source's `allow`.
     Address {
         client: IpAddr,
@@ -126,6 +129,7 @@ impl RequestRefusal {
             }
             Self::PathInChange { .. }
             | Self::Unusable { .. }
+            | Self::KeyMissing(_)
             | Self::BytesInFlight { .. }
             | Self::Store(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
@@ -133,8 +137,11 @@ impl RequestRefusal {
 
     /// Whether the daemon is the cause, and not the sender.
     pub(super) const fn is_ours(&self) -> bool {
-        let is_path = matches!(self, Self::PathInChange { .. });
-        matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE) && !is_path
+        match self {
+            Self::PathInChange { .. } => false,
+            Self::KeyMissing(missing) => missing.is_failure,
+            _ => matches!(self.status(), StatusCode::SERVICE_UNAVAILABLE),
+        }
     }
 
     /// What there was too little of, if that is why.
@@ -162,6 +169,7 @@ impl RequestRefusal {
         match self {
             Self::Rate { wait } => Some(whole_seconds(*wait)),
             Self::GaveWay => Some(GAVE_WAY_WAIT_S),
+            Self::KeyMissing(missing) => Some(whole_seconds(missing.wait)),
             _ => None,
         }
     }
@@ -177,6 +185,9 @@ impl RequestRefusal {
             }
             // Naming the check that failed would help a forger.
             Self::Unverified(_) => "the signature is missing or wrong".into(),
+            Self::KeyMissing(_) => {
+                "cannot verify the request at the moment; try again later".into()
+            }
             Self::Address { .. } | Self::UnknownAddress => "this address is not allowed".into(),
             Self::Rate { .. } => "too many requests; try again later".into(),
             Self::TooLong { bytes_max } => {
@@ -226,6 +237,7 @@ impl fmt::Display for RequestRefusal {
                 write!(f, "the source cannot verify any request: {reason}; repair that and run: dispatcher reload")
             }
             Self::Unverified(refused) => refused.fmt(f),
+            Self::KeyMissing(missing) => missing.fmt(f),
             Self::Address { client } => write!(f, "{client} is not in the source's `allow`"),
             Self::UnknownAddress => f.write_str(
                 "the source has an `allow`, but the sender's address is unknown: X-Forwarded-For and \

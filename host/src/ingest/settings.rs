@@ -45,6 +45,8 @@ pub struct SourceSettings {
     pub sender: Arc<Sender>,
     /// Longest body in bytes.
     pub body_bytes_max: usize,
+    /// Private ranges in which the keys of its sender may be, if the sender publishes keys.
+    pub keys_allow: Arc<[Cidr]>,
     /// The addresses that requests may come from. Empty: any address.
     pub allow: Arc<[Cidr]>,
     /// Rate limits of verified requests. At most [`RATES_MAX`](super::RATES_MAX) of them apply.

@@ -227,3 +227,9 @@ fn check_form(
     };
     Err(VerifyRefusal::Malformed { place: format!("header {name}"), expected })
 }
+
+/// The text after the name of an authentication scheme, whose case does not matter.
+pub(super) fn behind<'v>(name: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
+    let (head, rest) = value.split_at_checked(name.len())?;
+    head.eq_ignore_ascii_case(name).then_some(rest)
+}

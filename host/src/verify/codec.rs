@@ -103,6 +103,12 @@ pub(super) fn unbase64(text: &str) -> Option<Vec<u8>> {
     Some(bytes)
 }
 
+/// The URL alphabet without padding, as in tokens; nothing else is accepted.
+pub(super) fn unbase64_url(text: &[u8]) -> Option<Vec<u8>> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    text.iter().all(is_letter).then(|| std::str::from_utf8(text).ok().and_then(unbase64))?
+}
+
 pub(super) fn hex(bytes: &[u8]) -> String {
     bytes
         .iter()
@@ -162,6 +168,10 @@ mod tests {
         }
         assert_eq!(unbase64_into(b"Zm9v", &mut [0; 2]), None);
         assert_eq!(unbase64("-_-_").unwrap(), unbase64("+/+/").unwrap());
+        assert_eq!(unbase64_url(b"-_8").unwrap(), [0xfb, 0xff]);
+        for wrong in ["-_8=", "+/8", "-_9", "-", " -_8", "-_8\n", "é"] {
+            assert_eq!(unbase64_url(wrong.as_bytes()), None, "{wrong}");
+        }
     }
 
     #[test]

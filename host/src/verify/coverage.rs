@@ -8,6 +8,7 @@ use http::HeaderName;
 
 use super::claim;
 use super::scheme::{KeyForm, Part, Place, Scheme, Signature, StampIn, Text, Unit};
+use super::sns;
 use super::verifier::Verified;
 use crate::model::{Coverage, SignedBody, SignedParts};
 
@@ -16,6 +17,11 @@ impl Scheme {
     /// signature under several names, and only those that go with the verified signature are covered.
     #[must_use]
     pub fn coverage(&self) -> Vec<Coverage> {
+        if self.sns().is_some() {
+            let body = SignedBody::Values(sns::COVERED.into_iter().map(Box::from).collect());
+            let (headers, same_as, query) = (Vec::new(), Vec::new(), false);
+            return vec![Coverage::Signed(SignedParts { headers, same_as, query, body })];
+        }
         let Some(signature) = self.signature() else { return vec![Coverage::Nothing] };
         let values = signature.covered_values();
         let content_is_query = self.content_is_query();

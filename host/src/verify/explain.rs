@@ -14,7 +14,7 @@ use super::codec::{base64, hex};
 use super::key::Key;
 use super::message::{self, Message};
 use super::scheme::{Encoding, Proof, Scheme, Signature, StampIn};
-use super::{Verifier, VerifyRefusal, id, inside_text, spot, stamp};
+use super::{Verifier, VerifyRefusal, id, inside_text, jwt, spot, stamp};
 use crate::model::{Request, Secret, Timestamp, counted, printable};
 
 /// Bytes shown of what was signed: half from its beginning, half from its end.
@@ -46,6 +46,11 @@ pub fn explain(
 ) -> Option<Explanation> {
     let verifier = Verifier::new(scheme, secrets, public_url).ok()?;
     let refused = verifier.verify(request.clone()).err()?;
+    if let Proof::Jwt(jwt) = &scheme.proof {
+        // No other secret or scheme would help.
+        let (lines, accidents) = (jwt::shown(jwt, &request.headers), Vec::new());
+        return Some(Explanation { refused, lines, accidents });
+    }
     let mut lines = Vec::new();
     if let Proof::Signature(signature) = &scheme.proof {
         let inside = Inside { scheme, signature, public_url, request };
@@ -69,7 +74,11 @@ pub fn describe(
     public_url: Option<&str>,
     request: &Request,
 ) -> Vec<(&'static str, String)> {
-    let Proof::Signature(signature) = &scheme.proof else { return Vec::new() };
+    let signature = match &scheme.proof {
+        Proof::Signature(signature) => signature,
+        Proof::Jwt(jwt) => return jwt::shown(jwt, &request.headers),
+        _ => return Vec::new(),
+    };
     Inside { scheme, signature, public_url, request }.lines(&[])
 }
 

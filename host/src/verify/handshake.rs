@@ -192,6 +192,12 @@ impl Verifier {
             Handshake::DiscordPing if is("/type", "0") && !brings("/event") => {
                 Answer { status: 204, ..Answer::nothing() }
             }
+            Handshake::EventGridValidation
+                if is("/0/eventType", "Microsoft.EventGrid.SubscriptionValidationEvent") =>
+            {
+                let code = token("/0/data/validationCode")?;
+                Answer::json(format!("{{\"validationResponse\":\"{code}\"}}"))
+            }
             Handshake::OktaVerification if request.body.is_empty() => {
                 let Some(token) = header(&request.headers, "x-okta-verification-challenge") else {
                     return Ok(None);

@@ -11,6 +11,7 @@
 
 mod alone;
 mod answer;
+mod certificate;
 mod challenge;
 mod claim;
 mod codec;
@@ -18,24 +19,31 @@ mod coverage;
 mod explain;
 mod handshake;
 mod json;
+mod jwt;
 mod key;
 mod key_kind;
 mod message;
 mod plain;
 mod point;
 mod public;
+mod published;
 mod question;
 mod refusal;
 mod repetition;
 mod scheme;
 mod show;
 mod sign;
+mod sns;
+mod sns_refusal;
 mod spot;
 mod stamp;
 #[cfg(test)]
 mod tests;
+mod token_refusal;
+mod topics;
 mod url;
 mod verifier;
+mod wanted_token;
 
 pub use answer::Answer;
 pub use challenge::TOKEN_BYTES_MAX;
@@ -44,6 +52,7 @@ pub use explain::{Explanation, PREVIEW_BYTES_MAX, SEARCH_BYTES_MAX, describe, ex
 pub use handshake::answer_zoom;
 pub use message::{FORM_FIELDS_MAX, LISTED_HEADERS_MAX};
 pub use plain::{plain_schemes, token, token_in};
+pub use published::{KeyKind, KeySet, KeyWanted, NoKeys, PUBLISHED_KEYS_MAX};
 pub use question::{
     Asked, QUESTION_BYTES_MAX, QUESTIONS_MAX, Question, REPEAT_BYTES_MAX, Reply, Sign,
     is_repeatable,
@@ -54,6 +63,13 @@ pub use scheme::{
     Spot, Stamp, StampIn, Text, TokenIn, Unit,
 };
 pub use sign::{CannotSign, Signed, Signer, Unsigned, sign_body, trial_keys};
+pub use sns::{SNS_AGE_MAX_S, SNS_AHEAD_MAX_S};
+pub use sns_refusal::SnsRefusal;
+pub use token_refusal::TokenRefusal;
+pub use topics::{Sns, TOPICS_MAX};
 pub use verifier::{InvalidSecrets, SECRETS_MAX, Verified, Verifier};
+pub use wanted_token::{
+    CLAIMS_MAX, ClaimValue, Jwt, KEY_ID_BYTES_MAX, TOKEN_CHARACTERS_MAX, TOKEN_SKEW_S, WantedClaim,
+};
 
 use verifier::{id, inside_text, without_query};

@@ -3,14 +3,20 @@
 use http::{HeaderName, Method, header};
 
 use super::scheme::{Proof, Scheme, Text, TokenIn};
+use super::wanted_token::Jwt;
 
 /// Where the token is unless the source says otherwise.
 const TOKEN_HEADER: HeaderName = header::AUTHORIZATION;
 
-/// `token`, `basic` and `none`.
+/// `token`, `basic`, `jwt` and `none`.
 #[must_use]
-pub fn plain_schemes() -> [Scheme; 3] {
-    [token(TokenIn::Header(TOKEN_HEADER)), plain("basic", Proof::Basic), plain("none", Proof::None)]
+pub fn plain_schemes() -> [Scheme; 4] {
+    [
+        token(TokenIn::Header(TOKEN_HEADER)),
+        plain("basic", Proof::Basic),
+        plain("jwt", Proof::Jwt(Jwt::default())),
+        plain("none", Proof::None),
+    ]
 }
 
 /// The scheme `token` with the token in that place.
@@ -46,9 +52,12 @@ impl Proof {
     #[must_use]
     pub const fn remark(&self) -> Text {
         Text::Borrowed(match self {
-            Self::Signature(_) => "",
+            Self::Signature(_) | Self::Sns(_) => "",
             Self::Token(_) | Self::Basic => {
                 "a plain secret: anyone who sees one request can send any other"
+            }
+            Self::Jwt(_) => {
+                "the token proves who sent a request, not what: anyone who sees one can send any other until the token expires"
             }
             Self::None => "accepts everything; only for a network that you trust",
         })

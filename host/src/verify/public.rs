@@ -62,7 +62,7 @@ fn sequence(bytes: &[u8]) -> Option<&[u8]> {
 }
 
 /// The content of the DER value with which the bytes begin, if it has this tag, and what is behind it.
-fn value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+pub(super) fn value(tag: u8, bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (found, length, content) = match bytes {
         [found, 0x82, high, low, content @ ..] => {
             (found, usize::from(*high) << 8 | usize::from(*low), content)

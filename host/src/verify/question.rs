@@ -174,8 +174,8 @@ impl Scheme {
             Proof::Token(TokenIn::Query(name)) => {
                 url::parameter(uri.query().unwrap_or_default(), name).next().is_some()
             }
-            Proof::Basic => has(&http::header::AUTHORIZATION),
-            Proof::None => false,
+            Proof::Basic | Proof::Jwt(_) => has(&http::header::AUTHORIZATION),
+            Proof::Sns(_) | Proof::None => false,
         }
     }
 }

@@ -2,6 +2,8 @@
 
 use http::HeaderName;
 
+use super::{SnsRefusal, TokenRefusal};
+
 /// Why a request is refused. Contains names, places and numbers, never a secret or a digest.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyRefusal {
@@ -76,6 +78,10 @@ pub enum VerifyRefusal {
     Token,
     #[error("the user or the password does not match")]
     Basic,
+    #[error(transparent)]
+    Jwt(#[from] TokenRefusal),
+    #[error(transparent)]
+    Sns(#[from] SnsRefusal),
     #[error("the token to answer is not 1 to 128 characters of A-Z a-z 0-9 _ and -")]
     Challenge,
     #[error(
@@ -104,6 +110,14 @@ impl VerifyRefusal {
     /// Whether only the comparison itself failed.
     #[must_use]
     pub const fn is_mismatch(&self) -> bool {
-        matches!(self, Self::Mismatch | Self::UrlMismatch { .. } | Self::Token | Self::Basic)
+        matches!(
+            self,
+            Self::Mismatch
+                | Self::UrlMismatch { .. }
+                | Self::Token
+                | Self::Basic
+                | Self::Jwt(TokenRefusal::Mismatch)
+                | Self::Sns(SnsRefusal::Mismatch)
+        )
     }
 }

@@ -5,6 +5,7 @@
 use super::claim::Claims;
 use super::message::{self, Message};
 use super::scheme::{Part, Signature, Stamp, StampIn};
+use super::sns::Message as Sns;
 use super::{Replay, Verified, VerifyRefusal, id, inside_text};
 use crate::model::{KeyHasher, RepetitionKey, RepetitionSeed, Request};
 
@@ -21,8 +22,13 @@ impl Verified {
     /// signature allows to vary.
     #[must_use]
     pub fn repetition_key(&self, seed: RepetitionSeed) -> Option<RepetitionKey> {
-        let signature = self.scheme.signature()?;
         let mut hash = seed.hasher();
+        if let Some(sns) = self.scheme.sns() {
+            hash.update(&[OF_SIGNED_BYTES]);
+            hash.update(Sns::read(sns, &self.request).ok()?.signed().as_bytes());
+            return Some(hash.finish());
+        }
+        let signature = self.scheme.signature()?;
         let added = match self.scheme.replay() {
             Replay::Id => self.add_id(signature, &mut hash),
             _ => self.add_signed_bytes(signature, &mut hash),
@@ -34,7 +40,7 @@ impl Verified {
     /// fields written in another way, has the same signature.
     #[must_use]
     pub fn is_known_by_signature_alone(&self) -> bool {
-        let Some(signature) = self.scheme.signature() else { return false };
+        let Some(signature) = self.scheme.signature() else { return self.scheme.sns().is_some() };
         !signature.covers_content() || message::is_sorted_form(signature, &self.request)
     }
 
@@ -42,7 +48,7 @@ impl Verified {
     /// content and the same [`repetition_key`](Self::repetition_key).
     #[must_use]
     pub fn is_dated(&self) -> bool {
-        let Some(signature) = self.scheme.signature() else { return false };
+        let Some(signature) = self.scheme.signature() else { return self.scheme.sns().is_some() };
         let headers = &self.request.headers;
         let has_time = || {
             let in_body = inside_text(signature, &self.request)?;

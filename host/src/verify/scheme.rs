@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 use http::{HeaderName, Method};
 
+use super::topics::Sns;
+use super::wanted_token::Jwt;
+
 /// A text of a scheme.
 pub type Text = Cow<'static, str>;
 
@@ -40,6 +43,10 @@ pub enum Proof {
     Token(TokenIn),
     /// `Authorization: Basic`; the secret is `user:password`.
     Basic,
+    /// A token that the sender signs with a key that it publishes. It does not cover the content.
+    Jwt(Jwt),
+    /// A signature of Amazon SNS over some values of the body, by a certificate that it publishes.
+    Sns(Sns),
     /// Nothing: every request is accepted.
     None,
 }
@@ -248,6 +255,7 @@ pub enum Handshake {
     HcpTest,
     NotionToken,
     AsanaSecret,
+    EventGridValidation,
     XCrc,
 }
 
@@ -265,7 +273,9 @@ pub enum Replay {
     /// The signature covers no content: anyone who has seen one request can send any content with it, so
     /// what was signed must be the repetition key of every request.
     OriginOnly,
-    /// No signature: anyone who has the secret can send anything.
+    /// The signed values of the body, the time among them, of which one is the id.
+    Values,
+    /// No signature over the request: anyone who has the secret or a valid token can send anything.
     Open,
 }
 
@@ -278,9 +288,39 @@ impl Scheme {
         }
     }
 
+    /// Whether a source that uses it has secrets.
+    #[must_use]
+    pub const fn has_secrets(&self) -> bool {
+        !matches!(self.proof, Proof::Jwt(_) | Proof::Sns(_) | Proof::None)
+    }
+
+    /// Whether its requests are verified with keys that the sender publishes.
+    #[must_use]
+    pub const fn has_published_keys(&self) -> bool {
+        matches!(self.proof, Proof::Jwt(_) | Proof::Sns(_))
+    }
+
+    #[must_use]
+    pub const fn sns(&self) -> Option<&Sns> {
+        match &self.proof {
+            Proof::Sns(sns) => Some(sns),
+            _ => None,
+        }
+    }
+
+    #[must_use]
+    pub const fn jwt(&self) -> Option<&Jwt> {
+        match &self.proof {
+            Proof::Jwt(jwt) => Some(jwt),
+            _ => None,
+        }
+    }
+
     #[must_use]
     pub fn replay(&self) -> Replay {
-        let Some(signature) = self.signature() else { return Replay::Open };
+        let Some(signature) = self.signature() else {
+            return if self.sns().is_some() { Replay::Values } else { Replay::Open };
+        };
         // An optional timestamp may be missing.
         let covered = |stamp: &Stamp| stamp.covered && !stamp.optional;
         let covered = signature.stamp.as_ref().is_some_and(covered);

@@ -4,7 +4,9 @@ use super::scheme::{
     Algorithm, Encoding, KeyForm, Part, Place, Proof, Replay, Scheme, Signature, Spot, Stamp,
     StampIn, TokenIn, Unit,
 };
+use super::sns::{SNS_AGE_MAX_S, SNS_AHEAD_MAX_S};
 use super::spot;
+use super::wanted_token::TOKEN_SKEW_S;
 
 impl Scheme {
     /// Where the proof is: `header x-hub-signature-256, written sha256=…`.
@@ -15,6 +17,8 @@ impl Scheme {
             Proof::Token(TokenIn::Header(name)) => format!("header {name}"),
             Proof::Token(TokenIn::Query(name)) => format!("address, parameter {name}"),
             Proof::Basic => "header authorization, written Basic …".to_owned(),
+            Proof::Jwt(_) => "header authorization, written Bearer …".to_owned(),
+            Proof::Sns(_) => "body at /Signature".to_owned(),
             Proof::None => "nowhere".to_owned(),
         }
     }
@@ -26,6 +30,8 @@ impl Scheme {
             Proof::Signature(signature) => signature.algorithm_shown(),
             Proof::Token(_) => "plain token".to_owned(),
             Proof::Basic => "user and password".to_owned(),
+            Proof::Jwt(_) => "JSON Web Token, RS256, PS256 or ES256".to_owned(),
+            Proof::Sns(_) => "RSA-SHA256 or RSA-SHA1 by a published certificate, base64".to_owned(),
             Proof::None => "none".to_owned(),
         }
     }
@@ -33,6 +39,9 @@ impl Scheme {
     /// What is signed: `time "." body`.
     #[must_use]
     pub fn signed_shown(&self) -> String {
+        if let Proof::Sns(_) = self.proof {
+            return "names and values of Message, MessageId, Subject, Timestamp, TopicArn and Type, each on a line".to_owned();
+        }
         let Some(signature) = self.signature() else { return "nothing".to_owned() };
         signature.signed.iter().map(Part::shown).collect::<Vec<_>>().join(" ")
     }
@@ -49,6 +58,11 @@ impl Scheme {
             }
             Proof::Token(_) => "text".to_owned(),
             Proof::Basic => "user:password".to_owned(),
+            Proof::Jwt(jwt) => match &jwt.keys_url {
+                Some(url) => format!("none: published at {url}"),
+                None => "none: published at the source's `keys_url`".to_owned(),
+            },
+            Proof::Sns(_) => "none: published at sns.REGION.amazonaws.com".to_owned(),
             Proof::None => "none".to_owned(),
         }
     }
@@ -56,6 +70,12 @@ impl Scheme {
     /// Where the time is, and how old a request may be.
     #[must_use]
     pub fn stamp_shown(&self) -> String {
+        if let Proof::Jwt(_) = self.proof {
+            return format!("the token's `exp`, `nbf`, `iat` (s, ± {TOKEN_SKEW_S} s)");
+        }
+        if let Proof::Sns(_) = self.proof {
+            return format!("body at /Timestamp (RFC 3339, -{SNS_AGE_MAX_S} +{SNS_AHEAD_MAX_S} s)");
+        }
         let stamp = self.signature().and_then(|signature| signature.stamp.as_ref());
         stamp.map_or("none".to_owned(), Stamp::shown)
     }
@@ -73,6 +93,9 @@ impl Replay {
             Self::SignedBytes => "the event's id, or else the signed bytes",
             Self::Fields => "only the signed fields, in whatever order",
             Self::OriginOnly => "only the signed bytes, whatever the content",
+            Self::Values => {
+                "only the signed values; refused once they are older than the time limit"
+            }
             Self::Open => "the event's id",
         }
     }

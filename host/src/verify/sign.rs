@@ -31,6 +31,12 @@ pub enum CannotSign {
          bytes of an Ed25519 seed in hex or base64); the receiver's public key can only verify"
     )]
     NeedsPrivateKey { scheme: String },
+    #[error(
+        "only the sender can sign for scheme `{scheme}`, with a private key that no one else has, so no sample can be \
+         sent: let the sender send a test event, or check a recorded request with `dispatcher verify --source NAME \
+         --now SECONDS`, with its headers; `dispatcher try` tries a target"
+    )]
+    OnlySender { scheme: String },
     #[error("scheme `{scheme}` writes into the body, so the body must be a JSON object")]
     NoObject { scheme: String },
     #[error("scheme `{scheme}` writes into the body, so the body must be a form without parts")]
@@ -92,6 +98,9 @@ impl Signer {
         random: &dyn SecureRandom,
     ) -> Result<Self, CannotSign> {
         let scheme = Arc::clone(scheme);
+        if scheme.has_published_keys() {
+            return Err(CannotSign::OnlySender { scheme: scheme.name.to_string() });
+        }
         let Some(signature) = scheme.signature() else {
             return Ok(Self { scheme, pen: Pen::Plain(secret.clone()), mark: 0 });
         };

@@ -9,12 +9,14 @@ use http::{HeaderMap, Method, header};
 
 use super::challenge::refuse_token;
 use super::claim::{self, Claims};
+use super::jwt::Token;
 use super::key::Key;
 use super::message::{self, Message};
+use super::published::{KeySet, KeyWanted};
 use super::question::Question;
 use super::refusal::VerifyRefusal;
 use super::scheme::{Part, Place, Proof, Scheme, Signature, StampIn, TokenIn};
-use super::{codec, key_kind, spot, stamp, url};
+use super::{codec, key_kind, sns, spot, stamp, url};
 use crate::model::{Request, Secret, Timestamp};
 
 /// Most secrets of one source: enough to rotate them. Each costs one hash per request.
@@ -89,6 +91,14 @@ impl Verified {
 }
 
 impl Verified {
+    /// The address that confirms the subscription that this request asks about; `None` if it brings events.
+    #[must_use]
+    pub fn subscription(&self) -> Option<String> {
+        sns::Message::read(self.scheme.sns()?, &self.request).ok()?.confirm
+    }
+}
+
+impl Verified {
     /// The form in the address of a request by GET without a body, without the token: its content. `None` if the
     /// signature covers the content, but not the query.
     #[must_use]
@@ -124,8 +134,7 @@ impl Verifier {
         secrets: &[Secret],
         public_url: Option<&str>,
     ) -> Result<Self, InvalidSecrets> {
-        let open = scheme.proof == Proof::None;
-        if secrets.is_empty() && !open {
+        if secrets.is_empty() && scheme.has_secrets() {
             return Err(InvalidSecrets::None);
         }
         if secrets.len() > SECRETS_MAX {
@@ -195,15 +204,49 @@ impl Verifier {
             }
             Proof::Token(place) => self.check_token(place, headers, query).map(|_| ()),
             Proof::Basic => self.check_basic(headers).map(|_| ()),
-            Proof::None => Ok(()),
+            Proof::Jwt(jwt) => Token::read(jwt, headers, now).map(|_| ()),
+            // Everything is in the body.
+            Proof::Sns(_) | Proof::None => Ok(()),
         }
     }
 
-    /// Verifies a request as of its `received_at`.
+    /// Whether requests are verified with keys that their sender publishes.
+    #[must_use]
+    pub fn needs_published_keys(&self) -> bool {
+        self.scheme.has_published_keys()
+    }
+
+    /// The published key that this request needs. Everything else that can be checked without it is right.
+    ///
+    /// # Errors
+    /// The reason why the request cannot be trusted, whatever keys are published.
+    pub fn wanted_key(&self, request: &Request) -> Result<Option<KeyWanted>, VerifyRefusal> {
+        match &self.scheme.proof {
+            Proof::Jwt(jwt) => {
+                Ok(Some(Token::read(jwt, &request.headers, request.received_at)?.wanted))
+            }
+            Proof::Sns(topics) => Ok(Some(sns::Message::read(topics, request)?.wanted)),
+            _ => Ok(None),
+        }
+    }
+
+    /// Verifies a request as of its `received_at`, without published keys.
     ///
     /// # Errors
     /// The reason why the request cannot be trusted.
     pub fn verify(&self, request: Request) -> Result<Verified, VerifyRefusal> {
+        self.verify_with(request, None)
+    }
+
+    /// The same, with the keys of the address that [`wanted_key`](Self::wanted_key) names.
+    ///
+    /// # Errors
+    /// The reason why the request cannot be trusted.
+    pub fn verify_with(
+        &self,
+        request: Request,
+        keys: Option<&KeySet>,
+    ) -> Result<Verified, VerifyRefusal> {
         let (mut public_url, mut url_form) = (None, 0);
         let key = match &self.scheme.proof {
             Proof::Signature(signature) => {
@@ -218,6 +261,14 @@ impl Verifier {
                 self.check_token(place, &request.headers, request.uri.query())?
             }
             Proof::Basic => self.check_basic(&request.headers)?,
+            Proof::Jwt(jwt) => {
+                Token::read(jwt, &request.headers, request.received_at)?.check(keys)?;
+                0
+            }
+            Proof::Sns(topics) => {
+                sns::Message::read(topics, &request)?.check(keys, &request)?;
+                0
+            }
             Proof::None => 0,
         };
         let scheme = Arc::clone(&self.scheme);
@@ -233,7 +284,7 @@ impl Verifier {
     ) -> Result<u16, VerifyRefusal> {
         let token = sent_token(place, headers, query)?;
         let in_authorization = *place == TokenIn::Header(header::AUTHORIZATION);
-        let bare = behind(b"Bearer ", &token).filter(|_| in_authorization);
+        let bare = claim::behind(b"Bearer ", &token).filter(|_| in_authorization);
         let bare = bare.and_then(|bare| self.plain(bare));
         self.plain(&token).or(bare).ok_or(VerifyRefusal::Token)
     }
@@ -405,15 +456,9 @@ fn sent_token<'r>(
     }
 }
 
-/// The text after the name of an authentication scheme, whose case does not matter.
-fn behind<'v>(name: &[u8], value: &'v [u8]) -> Option<&'v [u8]> {
-    let (head, rest) = value.split_at_checked(name.len())?;
-    head.eq_ignore_ascii_case(name).then_some(rest)
-}
-
 fn user_and_password(headers: &HeaderMap) -> Result<Option<Vec<u8>>, VerifyRefusal> {
     let value = claim::single(headers, &header::AUTHORIZATION)?;
-    let pair = behind(b"Basic ", value).and_then(|text| std::str::from_utf8(text).ok());
+    let pair = claim::behind(b"Basic ", value).and_then(|text| std::str::from_utf8(text).ok());
     Ok(pair.and_then(|text| codec::unbase64(text.trim())))
 }
 

@@ -53,7 +53,8 @@ pub(super) fn write(folder: &Path, plans: &[Plan]) -> Result<Written, Failure> {
     }
     let mut there = environment.names_from_file().to_vec();
     let (mut lines, mut kept) = (String::new(), Vec::new());
-    for plan in plans {
+    let with_secret = || plans.iter().filter(|plan| plan.has_secret());
+    for plan in with_secret() {
         let variable = plan.variable().to_owned();
         if there.contains(&variable) {
             kept.push(variable);
@@ -69,7 +70,8 @@ pub(super) fn write(folder: &Path, plans: &[Plan]) -> Result<Written, Failure> {
         .inspect_err(|_| changes.iter().rev().for_each(undo))?;
     let tables: Vec<String> =
         plans.iter().map(|plan| format!("[sources.{}]", plan.name())).collect();
-    let variables = plans.iter().map(Plan::variable).filter(|it| !kept.iter().any(|old| old == it));
+    let variables =
+        with_secret().map(Plan::variable).filter(|it| !kept.iter().any(|old| old == it));
     let mut done = Vec::new();
     if is_new {
         done.push(format!("wrote {}", shown(&folder.join(CONFIG_FILE))));

@@ -35,7 +35,7 @@ impl Plan {
             signature.marks.iter().any(|mark| !mark.algorithm.is_symmetric())
         });
         let shown = is_public || setup.issued_by == Some(IssuedBy::Vendor);
-        let secret = if shown { None } else { Some(new_secret(scheme)?) };
+        let secret = if shown || !scheme.has_secrets() { None } else { Some(new_secret(scheme)?) };
         Ok(Self { vendor, scheme, writes_scheme: to_write.is_some(), secret })
     }
 
@@ -60,7 +60,17 @@ impl Plan {
         } else {
             String::new()
         };
+        if !self.has_secret() {
+            let key = |(key, meaning): &(String, String)| format!("# {meaning}\n{key} = \"\"\n");
+            let keys: String = self.vendor.setup.fill.iter().map(key).collect();
+            return format!("[sources.{name}]\n{scheme}{keys}");
+        }
         format!("[sources.{name}]\n{scheme}secrets = \"env:{variable}\"\n")
+    }
+
+    /// Whether it has a secret, and not keys that the sender publishes.
+    pub(super) const fn has_secret(&self) -> bool {
+        self.scheme.has_secrets()
     }
 
     /// The comment and the line for dispatcher.env.
@@ -93,6 +103,14 @@ impl Plan {
         let variable = self.variable();
         let mut text = format!("  address  {address}\n");
         match &self.secret {
+            _ if !self.has_secret() => {
+                for (key, meaning) in &self.vendor.setup.fill {
+                    text.push_str(&format!("  fill in  {key}: {meaning}\n"));
+                }
+                text.push_str(
+                    "  secret   none: its requests are verified with keys that it publishes\n",
+                );
+            }
             _ if kept => text.push_str(&format!("  secret   {variable} as it was in {ENV_FILE}\n")),
             None => text.push_str(&format!(
                 "  secret   {} into {ENV_FILE}, after {variable}=\n",
@@ -118,7 +136,7 @@ impl Plan {
             Proof::Token(TokenIn::Header(name)) => format!("  sent in  the header {name}\n"),
             Proof::Token(TokenIn::Query(name)) => format!("  sent in  the query, as {name}=\n"),
             Proof::Basic => "  sent as  user and password, with `:` between them\n".to_owned(),
-            Proof::Signature(_) | Proof::None => String::new(),
+            Proof::Signature(_) | Proof::Jwt(_) | Proof::Sns(_) | Proof::None => String::new(),
         }
     }
 }

@@ -101,12 +101,69 @@ Other places and forms, which built-in vendors use:
   none of them contains; one of them may contain it if it is written `open-value:/POINTER`. Then nothing else of the body
   is read for type, severity, title and so on, and copies are identified by the signed values alone.
 - `token_in = "header:NAME"` or `"query:NAME"` instead of everything else: a plain token, no signature.
+- `keys_url`, `issuer`, `audience`, `claims` and `source_claims` instead of everything else: JSON Web Tokens, see below.
+- `certificate = "amazon-sns"` instead of everything else: messages of Amazon SNS, see below.
 - `time = ["header:A", "header:B"]`: the first one that is sent counts.
 - `versions = [{ prefix = "v1,", algorithm = "hmac-sha256", key = "base64:whsec_" }, …]` instead of `prefix`,
   `algorithm` and `key`: several kinds of signature, of which one must match.
 - `handshake`: `slack-url-verification`, `zoom-url-validation`, `twitch-challenge`, `meta-hub-challenge`,
-  `discord-ping`, `github-ping`, `okta-verification`, `hcp-test`, `notion-token`, `asana-secret` or
-  `x-crc`. Questions that are answered with their own text are data of a source: see [handshakes.md](handshakes.md).
+  `discord-ping`, `github-ping`, `okta-verification`, `hcp-test`, `notion-token`, `asana-secret`,
+  `event-grid-validation` or `x-crc`. Questions that are answered with their own text are data of a source: see [handshakes.md](handshakes.md).
+"#;
+
+const PUBLISHED: &str = r#"
+## Senders that publish their keys
+
+Some senders have no secret in common with you: they send a JSON Web Token (RFC 7519) in `Authorization: Bearer …`, signed
+by an issuer that publishes its public keys (RFC 7517). Such a source has no `secrets`. It says which tokens count:
+
+```toml
+[sources.google-pubsub]
+audience = "https://hooks.example.org/google-pubsub"
+claims.email = "push@example-project.iam.gserviceaccount.com"
+
+[sources.azure-event-grid]
+audience = "api://11111111-1111-1111-1111-111111111111"
+issuer = "https://sts.windows.net/22222222-2222-2222-2222-222222222222/"
+
+[sources.amazon-sns]
+topics = "arn:aws:sns:eu-west-1:111122223333:alarms"
+
+[sources.builds]
+scheme = "jwt"
+keys_url = "https://ci.example.org/.well-known/jwks.json"
+issuer = "https://ci.example.org"                        # or a list, of which one must be in `iss`
+audience = "https://hooks.example.org/builds"            # or a list, of which one must be in `aud`
+claims = { sub = ["build-1", "build-2"], "azp|appid" = "hooks", email_verified = true }
+#keys_allow = "10.1.0.0/16"                              # if keys_url leads to a private address
+```
+
+- **What must be right**: the algorithm is RS256, PS256 or ES256 and fits the key that `kid` names; `iss`, `aud`, and each of
+  `claims` (a text, or `true` or `false`; of a list one must be there; of names with `|` between them the first that the token
+  has counts); `exp` is there, and `exp`, `nbf` and `iat` fit the time, with ± 60 s for clocks that differ. A name that is
+  there twice, `crit`, another `typ` than JWT or at+jwt, and more than 8,192 characters are refused.
+- **`claims` name the sender.** Issuers such as Google and Microsoft give tokens to all their customers, some for any
+  audience. So `check` refuses a source that leaves out `issuer`, `audience`, `keys_url`, all `claims`, or one that a scheme
+  lists as `source_claims` (`google-pubsub`: `email`). A scheme's own `claims` are demanded as well.
+- **A token does not cover the body.** It shows who sent a request, not what, like a plain token: anyone who sees one request
+  can send any other until the token expires. Use TLS up to the daemon's host, and an audience of its own for each source.
+- **The keys** are fetched from `keys_url` and from nowhere else: https (http only for a loopback address), no redirect, at
+  most 256 KiB and 64 keys, within 5 s, at most 4 fetches at once. They are fetched when a request needs a key that is not
+  here, at most every 30 s (5 s after a failure), and again after an hour; keys that cannot be fetched again are used for a
+  day. A request waits up to 6 s for its key (64 requests at once, with an eighth of the common bytes). If it does not come
+  it gets 503 with `Retry-After`, so that the sender repeats it; 401 only if the keys were fetched after it came and its key
+  is not among them. A key with `issuer`, as Microsoft publishes, counts only for tokens with that `iss`, unless the issuer
+  has a part in braces.
+- **Amazon SNS** (`amazon-sns`) signs values of the body with a certificate. Any customer of Amazon can have it sign
+  messages, so the source lists `topics = "arn:aws:sns:REGION:ACCOUNT:NAME"` (up to 100), and `check` refuses one without.
+  `SigningCertURL` must be, to the letter, `https://sns.REGION.amazonaws.com/SimpleNotificationService-….pem` with the
+  topic's region (in China `.com.cn`); certificates that are not known are fetched at most every 0.1 s, and every 2 s for
+  requests from one address. Only `Type`, `MessageId`, `TopicArn`, `Timestamp`, `Message` and `Subject` are signed, so
+  nothing else is read, and each of them may be there once. A subscription of a listed topic is confirmed (`handshake =
+  false` turns that off; then it is an event): its `SubscribeURL`, which must be of the same host and is signed, is asked
+  once in 30 s. Raw message delivery is not signed: use `token`.
+- `dispatcher verify --source NAME` fetches the keys, too, and `--explain` shows what a token says. `dispatcher send` and
+  `sign` cannot sign for such a source: only the sender has the private key.
 "#;
 
 fn page() -> String {
@@ -152,11 +209,11 @@ fn page() -> String {
         "\n`token` takes `token_in = \"header:NAME\"` or `\"query:NAME\"`; without it, the token is in \
          `Authorization`, after `Bearer` or alone. The secret of `basic` is `user:password`. `none` accepts \
          every request and must be written out.\n\n\
-         Not supported: CrowdStrike Falcon, because the sources about it contradict each other; PayPal and Amazon \
-         SNS, which sign with certificates that would have to be fetched; Azure Event Grid and Google \
-         Pub/Sub, which send tokens of an identity provider.\n",
+         Not supported: CrowdStrike Falcon, because the sources about it contradict each other; PayPal, \
+         whose signature covers only a CRC-32 of the body.\n",
     );
     page.push_str(OWN);
+    page.push_str(PUBLISHED);
     page
 }
 

@@ -33,7 +33,7 @@ const UNITS: [(&str, Unit); 4] = [
     ("rfc3339", Unit::Rfc3339),
     ("http-date", Unit::HttpDate),
 ];
-pub(super) const HANDSHAKES: [(&str, Handshake); 11] = [
+pub(super) const HANDSHAKES: [(&str, Handshake); 12] = [
     ("slack-url-verification", Handshake::SlackUrlVerification),
     ("zoom-url-validation", Handshake::ZoomUrlValidation),
     ("twitch-challenge", Handshake::TwitchChallenge),
@@ -44,6 +44,7 @@ pub(super) const HANDSHAKES: [(&str, Handshake); 11] = [
     ("hcp-test", Handshake::HcpTest),
     ("notion-token", Handshake::NotionToken),
     ("asana-secret", Handshake::AsanaSecret),
+    ("event-grid-validation", Handshake::EventGridValidation),
     ("x-crc", Handshake::XCrc),
 ];
 const KEYS: [&str; 5] = ["text", "hex", "base64", "time-and-text", "public-key"];

@@ -170,7 +170,7 @@ fn identified(
     if entries.is_empty() {
         return None;
     }
-    if matches!(scheme.replay(), Replay::OriginOnly | Replay::Fields) {
+    if matches!(scheme.replay(), Replay::OriginOnly | Replay::Fields | Replay::Values) {
         let title = format!("`{}` cannot be used with scheme `{}`", entry.path, scheme.name);
         let help = "a copy is recognized by what is signed, whatever ids the body has";
         entry.refuse(notes, &title, "this scheme does not sign the body as it is", help);

@@ -10,6 +10,7 @@ use super::super::problem::Problem;
 use super::super::reader::{Entry, Notes, Table};
 use super::super::schemes::{self, TOLERANCE};
 use super::super::vendors;
+use super::topics::topics;
 use crate::verify::{self, Part, Place, Proof, Scheme, Spot, StampIn, TokenIn};
 
 const LIST_OF_SCHEMES: &str = "`dispatcher verify --list` names every built-in scheme; your own schemes are tables [schemes.NAME]";
@@ -73,8 +74,21 @@ fn warn_of_scheme(name: &str, scheme: Option<&Scheme>, entry: &Entry<'_>, notes:
     }
 }
 
+/// Reads the keys of a source that change its scheme, and gives it with those.
+pub(super) fn changed(
+    name: &str,
+    scheme: Option<Arc<Scheme>>,
+    table: &mut Table<'_>,
+    notes: &Notes,
+) -> Option<Arc<Scheme>> {
+    let scheme = token_in(scheme, table, notes);
+    let scheme = tolerance(scheme, table, notes);
+    let scheme = methods(scheme, table, notes);
+    topics(name, scheme, table, notes)
+}
+
 /// Reads `tolerance` and gives the scheme with that one.
-pub(super) fn tolerance(
+fn tolerance(
     scheme: Option<Arc<Scheme>>,
     table: &mut Table<'_>,
     notes: &Notes,
@@ -97,7 +111,7 @@ pub(super) fn tolerance(
 }
 
 /// Reads `methods` and gives the scheme with those.
-pub(super) fn methods(
+fn methods(
     scheme: Option<Arc<Scheme>>,
     table: &mut Table<'_>,
     notes: &Notes,
@@ -160,7 +174,7 @@ fn refuse_field_in_path(
 }
 
 /// Reads `token_in` and gives the scheme with that place. Only scheme `token` has one.
-pub(super) fn token_in(
+fn token_in(
     scheme: Option<Arc<Scheme>>,
     table: &mut Table<'_>,
     notes: &Notes,

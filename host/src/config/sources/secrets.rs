@@ -167,7 +167,7 @@ pub(super) fn secrets(
     resolver: &Resolver<'_>,
     notes: &Notes,
 ) -> Option<Secrets> {
-    let open = scheme.is_some_and(|scheme| scheme.proof == Proof::None);
+    let open = scheme.is_some_and(|scheme| !scheme.has_secrets());
     let Some(entry) = table.entry("secrets") else {
         if !open {
             let title = format!("source `{name}` needs `secrets`");
@@ -180,7 +180,10 @@ pub(super) fn secrets(
     };
     if open {
         let title = format!("source `{name}` has secrets, but its scheme uses none");
-        let problem = Problem::error(title).at(entry.key.clone(), "nothing is verified");
+        let is_published = scheme.is_some_and(Scheme::has_published_keys);
+        let label =
+            if is_published { "the sender's published keys verify" } else { "nothing is verified" };
+        let problem = Problem::error(title).at(entry.key.clone(), label);
         notes.add(problem.help("remove `secrets`, or choose another scheme"));
         return None;
     }

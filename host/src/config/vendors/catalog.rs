@@ -29,7 +29,7 @@ impl Embedded {
 include!(concat!(env!("OUT_DIR"), "/vendors.rs"));
 
 /// Schemes that belong to no vendor.
-static PLAIN: LazyLock<[Arc<Scheme>; 3]> = LazyLock::new(|| verify::plain_schemes().map(Arc::new));
+static PLAIN: LazyLock<[Arc<Scheme>; 4]> = LazyLock::new(|| verify::plain_schemes().map(Arc::new));
 
 /// The name of every vendor, sorted. Parses nothing.
 pub fn names() -> impl Iterator<Item = &'static str> {
@@ -48,7 +48,7 @@ pub fn all() -> impl Iterator<Item = &'static Vendor> {
     FILES.iter().filter_map(Embedded::vendor)
 }
 
-/// The built-in scheme of that name: a vendor's, or `token`, `basic`, `none`.
+/// The built-in scheme of that name: a vendor's, or `token`, `basic`, `jwt`, `none`.
 #[must_use]
 pub fn scheme(name: &str) -> Option<&'static Arc<Scheme>> {
     let plain = PLAIN.iter().find(|scheme| &*scheme.name == name);

@@ -85,6 +85,8 @@ pub struct Setup {
     pub issued_by: Option<IssuedBy>,
     /// What the vendor calls the secret.
     pub secret: String,
+    /// Further keys of a source that a user must fill in, each with what to write.
+    pub fill: Vec<(String, String)>,
 }
 
 /// Who makes the secret.
@@ -242,6 +244,7 @@ fn setup(name: &str, table: &mut Table<'_>, notes: &Notes) -> Setup {
         place: String::new(),
         issued_by: None,
         secret: USUAL_SECRET.to_owned(),
+        fill: Vec::new(),
     };
     let Some(mut table) = table.table("setup", notes) else { return setup };
     let mut read = |key, into: &mut String| {
@@ -251,6 +254,9 @@ fn setup(name: &str, table: &mut Table<'_>, notes: &Notes) -> Setup {
     read("variable", &mut setup.variable);
     read("where", &mut setup.place);
     read("secret", &mut setup.secret);
+    if let Some(fill) = table.table("fill", notes) {
+        setup.fill = texts(&fill, notes);
+    }
     setup.issued_by = table.entry("issued_by").and_then(|entry| issued_by(&entry, notes));
     table.finish(notes, |_| None);
     setup

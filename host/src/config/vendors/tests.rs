@@ -65,7 +65,7 @@ signed = ["corpus"]
         "help: known keys: confirmed_by, empty_answer, questions, read_in, samples, scheme, sender, setup, vectors, vendor",
         "did you mean `header`?",
         "unknown key `scheme.speed`\n --> host/vendors/a.toml:9:1",
-        "help: known keys: algorithm, each_header, encoding, ",
+        "help: known keys: algorithm, certificate, each_header, encoding, ",
         "unknown part `corpus`\n  --> host/vendors/a.toml:10:11",
         "help: known parts: body, body-sha256, ",
     ] {

@@ -26,7 +26,8 @@ use crate::normalize::{Sample, Sender, UnsignedTypes};
 use crate::verify::{self, KeyForm, Scheme, Signer, Unsigned, Verifier};
 
 /// Vendors that sign no content: anyone who can send a request can choose every part of it.
-const SIGN_NOTHING: [&str; 4] = ["cloudflare-token", "gitlab-token", "mailgun", "okta"];
+const SIGN_NOTHING: [&str; 6] =
+    ["azure-event-grid", "cloudflare-token", "gitlab-token", "google-pubsub", "mailgun", "okta"];
 /// Vendors whose events are named by an unsigned header, which counts only if a source sets `unsigned_types`. Then
 /// the type, and a title made of it, may change to another word of a list, and nothing else may.
 const NAMED_BY_HEADER: [&str; 9] = [
@@ -237,7 +238,9 @@ fn every_vendor_that_signs_its_content_is_tried() {
     let vendors = SIGNED.iter().filter(|signed| signed.vendor != own::NAME);
     let tried: BTreeSet<&str> = vendors.map(|signed| signed.vendor).collect();
     let expected: BTreeSet<&str> = vendors::all()
-        .filter(|vendor| vendor.scheme().is_some() && !SIGN_NOTHING.contains(&vendor.name))
+        // Those with published keys sign nothing that a test could send: `verify` and `published` have keys for them.
+        .filter(|vendor| vendor.scheme().is_some_and(|scheme| scheme.has_secrets()))
+        .filter(|vendor| !SIGN_NOTHING.contains(&vendor.name))
         .map(|vendor| vendor.name)
         .collect();
     assert_eq!(tried, expected);

@@ -104,6 +104,7 @@ pub(super) fn rules(secrets: &[&str], config: u64) -> (Settings, Arc<Router>) {
         empty_answer: false,
         body_bytes_max: BODY_BYTES_MAX,
         silent_after: None,
+        keys_allow: Arc::default(),
         unusable: None,
         allow: Arc::default(),
         rates: Arc::default(),

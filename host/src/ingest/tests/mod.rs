@@ -8,6 +8,7 @@ mod kit;
 mod limits;
 mod pairs;
 mod pipelined;
+mod published;
 mod wire;
 
 use std::sync::Arc;

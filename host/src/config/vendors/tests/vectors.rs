@@ -202,6 +202,8 @@ fn each_vendors_vectors_are_accepted_and_changed_ones_refused() {
                 problems
                     .push(format!("{name}: has vectors, but no valid [scheme] to check them with"));
             }
+            // They expire, and no secret makes one: `verify` tests them with keys of its own.
+            Some(scheme) if scheme.has_published_keys() && vectors.is_empty() => {}
             Some(_) if vectors.is_empty() => {
                 problems.push(format!("{name}: needs at least one [[vectors]]"));
             }

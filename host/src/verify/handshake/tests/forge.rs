@@ -30,7 +30,7 @@ const GUESS: &str = "22ff22ff";
 const VERIFY_TOKEN: &str = "chosen-by-us";
 const URL: &str = "https://hooks.example.org";
 const NOW: Timestamp = Timestamp::from_millis(1_768_469_400_000);
-const HANDSHAKES: [Handshake; 11] = [
+const HANDSHAKES: [Handshake; 12] = [
     Handshake::SlackUrlVerification,
     Handshake::ZoomUrlValidation,
     Handshake::TwitchChallenge,
@@ -41,6 +41,7 @@ const HANDSHAKES: [Handshake; 11] = [
     Handshake::HcpTest,
     Handshake::NotionToken,
     Handshake::AsanaSecret,
+    Handshake::EventGridValidation,
     Handshake::XCrc,
 ];
 const CONTENT_TYPES: [Option<&str>; 6] = [
