@@ -79,8 +79,10 @@ pub(crate) fn strays(
     let mut rows: Vec<Row> = Vec::with_capacity(readable.len());
     for (_, said) in &readable {
         let before = rows.iter().enumerate().filter(|(at, _)| follows(&readable[*at].1, said));
-        // Of two rows of the same length, the one in which fewer files are missing.
-        let best = before.max_by_key(|(_, row)| row.length);
+        // Of two rows of the same length, one that was not made later, and then the one in which fewer files are missing.
+        let best = before.max_by_key(|(at, row)| {
+            (row.length, readable[*at].1.header.created_ms <= said.header.created_ms)
+        });
         rows.push(match best {
             None => Row { length: 1, before: None },
             Some((at, row)) => Row { length: row.length + 1, before: Some(at) },
