@@ -169,7 +169,8 @@ pub(super) fn survey(
         report.start = match trial(directory, &shadow) {
             Ok(()) => Start::Works,
             Err(error) => {
-                let advice = report.damages.is_empty().then(|| advice(&error)).unwrap_or_default();
+                let is_hidden = report.damages.is_empty();
+                let advice = if is_hidden { advice(&error) } else { String::new() };
                 Start::Fails(shadow.in_place(brief(&error)) + &advice)
             }
         };
