@@ -14,7 +14,7 @@ pub(crate) struct Said {
     pub ended: Option<u64>,
 }
 
-/// Why a segment is none of this log.
+/// Why a segment is not one of this log.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stray {
     OtherStore,
@@ -64,8 +64,8 @@ struct Row {
     before: Option<usize>,
 }
 
-/// What is wrong with each segment, in the order of their names; `None` for those of the log. `known` tells which store
-/// its index is of, and is asked only if the segments do not tell.
+/// What is wrong with each segment, in the order of their names; `None` for those of the log. `known` says which store
+/// its index is of, and is asked only if the segments do not say it.
 pub(crate) fn strays(
     all: &[Option<Said>],
     known: impl FnOnce() -> Option<u64>,

@@ -26,7 +26,7 @@ pub enum Lay {
     Header,
     /// A whole file is missing.
     Segment,
-    /// Something that is not a file, or is none of this log, lies in its place.
+    /// Something that is not a file, or is not one of this log, lies in its place.
     Irregular,
 }
 

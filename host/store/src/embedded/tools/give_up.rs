@@ -142,7 +142,7 @@ impl Visitor for Wrong<'_> {
     }
 }
 
-/// To give up a segment of this log in which nothing is damaged would lose what is in it, and mend nothing.
+/// To give up a segment of this log in which nothing is damaged would lose what is in it, and repair nothing.
 fn refuse_whole(log: &Path, names: &[String]) -> Result<(), ToolError> {
     let all = segments::read(log)?;
     // Then it is for a person to say which store it is.
