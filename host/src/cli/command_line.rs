@@ -209,6 +209,7 @@ mod tests {
         let is_place = word.len() > 1 && word.chars().all(|c| c.is_ascii_uppercase());
         match word {
             "COMMAND" => "check".to_owned(),
+            "SECONDS" => "1".to_owned(),
             "ID" => "01M8K5S2KFYYT000000353DG0K".to_owned(),
             _ if is_place || word.starts_with('{') => "a".to_owned(),
             _ => word.to_owned(),

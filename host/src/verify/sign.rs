@@ -34,7 +34,7 @@ pub enum CannotSign {
     #[error(
         "only the sender can sign for scheme `{scheme}`, with a private key that no one else has, so no sample can be \
          sent: let the sender send a test event, or check a recorded request with `dispatcher verify --source NAME \
-         --now SECONDS`, with its headers; `dispatcher try` tries a target"
+         --now SECONDS`, with its headers; `dispatcher try TARGET` tries a target"
     )]
     OnlySender { scheme: String },
     #[error("scheme `{scheme}` writes into the body, so the body must be a JSON object")]
