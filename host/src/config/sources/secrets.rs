@@ -41,7 +41,7 @@ struct Origin {
     is_literal: bool,
 }
 
-/// Why there is no secret.
+/// Why a secret is missing.
 pub(super) enum NoSecret {
     /// The configuration is wrong, which has been noted.
     Refused,
